@@ -1,0 +1,637 @@
+//! `OdooEnvironment`: one Odoo of one customer.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Object;
+use crate::schema::free_form;
+use crate::template::{LocalReference, WorkloadKind, WorkloadRole};
+
+/// One Odoo of one customer (production, staging, test …): one Helm release.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[kube(
+    group = "odoofleet.dev",
+    version = "v1alpha1",
+    kind = "OdooEnvironment",
+    plural = "odooenvironments",
+    shortname = "oenv",
+    category = "odoo",
+    namespaced,
+    status = "OdooEnvironmentStatus",
+    derive = "PartialEq",
+    doc = "One Odoo of one customer (production, staging, test …): one Helm release. Set replicas to 0 to stop it.",
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
+    printcolumn(name = "Customer", type_ = "string", json_path = ".spec.customerRef.name"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.odooVersion"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Url", type_ = "string", json_path = ".status.url"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.replicas", priority = 1),
+    printcolumn(name = "Template", type_ = "string", json_path = ".status.template.version", priority = 1),
+    printcolumn(name = "Chart", type_ = "string", json_path = ".status.release.chartVersion", priority = 1),
+    printcolumn(name = "Revision", type_ = "integer", json_path = ".status.release.revision", priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    selectable = ".spec.customerRef.name",
+    selectable = ".status.phase"
+)]
+#[x_kube(validation = ("self.customerRef.name == oldSelf.customerRef.name && self.serviceName == oldSelf.serviceName && has(self.releaseName) == has(oldSelf.releaseName) && (!has(self.releaseName) || self.releaseName == oldSelf.releaseName)", "customerRef, serviceName and releaseName are immutable: they name the release and its data; create another environment instead"))]
+#[x_kube(validation = ("has(self.releaseName) || size(self.customerRef.name) + 1 + size(self.serviceName) <= 40", "customer name and service name may have 39 characters together: the release name is made of them"))]
+#[serde(rename_all = "camelCase")]
+pub struct OdooEnvironmentSpec {
+    /// The customer. Immutable.
+    pub customer_ref: CustomerReference,
+    /// Name of this service within the customer, such as `prod`. Immutable.
+    #[schemars(length(min = 1, max = 38), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub service_name: String,
+    /// Name of the Helm release, if it is not `{customer}-{serviceName}`: for releases that exist already. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 53), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub release_name: Option<String>,
+    /// The template, and the version if the environment should not follow the newest.
+    pub template_ref: TemplateReference,
+    /// What the environment is for. Production is protected from deletion.
+    pub stage: Stage,
+    /// Where it runs. Default: Cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    /// Pods of Odoo's web part. 0 is Stopped.
+    #[serde(default = "one_replica")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: i32,
+    /// Odoo's image, if it is not the template's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// How people reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+    /// Addons from git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<Git>,
+    /// Secret with key `admin_passwd`: Odoo's master password. Default: generated once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master_password_secret_ref: Option<LocalReference>,
+    /// Requests and limits of Odoo's web container. Default: those of `size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// Workers, memory and database connections that fit together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// Volume of the filestore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+    /// Settings of the database, as the chart takes them under `postgresql`.
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    #[schemars(schema_with = "free_form")]
+    pub postgresql: Object,
+    /// Values over the template's. A path that a field above owns is refused.
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    #[schemars(schema_with = "free_form")]
+    pub values: Object,
+    /// Single values from Secrets and ConfigMaps that carry the customer's label. They are always strings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub values_from: Vec<ValueFrom>,
+    /// What deleting this object does to the release. Default: Retain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// Deadlines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+    /// True: the operator looks away from this object. What runs goes on running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+}
+
+fn one_replica() -> i32 {
+    1
+}
+
+/// The customer.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomerReference {
+    /// `metadata.name` of the `OdooCustomer`.
+    #[schemars(length(min = 1, max = 38))]
+    pub name: String,
+}
+
+/// The template.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateReference {
+    /// `metadata.name` of the `OdooTemplate`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Version to stay on. Default: follow the rollout of the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub version: Option<String>,
+}
+
+/// What an environment is for. The order is the order of rollouts.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// For trying things out.
+    Test,
+    /// For checking what comes next.
+    Staging,
+    /// People work with it.
+    Production,
+}
+
+/// Where an environment runs.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// In this cluster.
+    #[default]
+    Cluster,
+    /// At the customer's, out of reach. Helm never runs for it.
+    Offline,
+}
+
+/// An image.
+#[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// Repository, such as `registry.example.cn/odoo/custom`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub repository: Option<String>,
+    /// Tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub tag: Option<String>,
+    /// Digest, `sha256:…`. It wins over the tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub digest: Option<String>,
+}
+
+/// How people reach an environment.
+#[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, Default, PartialEq)]
+#[x_kube(validation = ("!has(self.expose) || !(self.expose in ['Ingress', 'HTTPRoute']) || has(self.host)", "expose Ingress and HTTPRoute need a host"))]
+#[x_kube(validation = ("!has(self.aliases) || !has(self.host) || !(self.host in self.aliases)", "host must not be repeated in aliases"))]
+#[serde(rename_all = "camelCase")]
+pub struct Ingress {
+    /// Host name. It belongs to one environment in the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$"))]
+    pub host: Option<String>,
+    /// Further host names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub aliases: Vec<String>,
+    /// Ingress class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_name: Option<String>,
+    /// Annotations of the Ingress.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Gateway to which an HTTPRoute attaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
+    /// Certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// What stands in front. Default: Ingress when a host is set, else None.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expose: Option<Expose>,
+}
+
+/// A Gateway.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Gateway {
+    /// Name.
+    pub name: String,
+    /// Namespace. Default: the environment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section_name: Option<String>,
+}
+
+/// A certificate: from a cert-manager issuer, or from a Secret of the customer.
+#[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, Default, PartialEq)]
+#[x_kube(validation = ("has(self.issuerRef) != has(self.secretName)", "exactly one of issuerRef and secretName must be set"))]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// cert-manager issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_ref: Option<IssuerReference>,
+    /// Secret of type `kubernetes.io/tls` that carries the customer's label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: Option<String>,
+}
+
+/// A cert-manager issuer.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerReference {
+    /// Name.
+    pub name: String,
+    /// Issuer or ClusterIssuer. Default: ClusterIssuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<IssuerKind>,
+}
+
+/// Kind of an issuer.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "cert-manager's own names")]
+pub enum IssuerKind {
+    Issuer,
+    #[default]
+    ClusterIssuer,
+}
+
+/// What stands in front of Odoo.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Expose {
+    /// An Ingress.
+    Ingress,
+    /// A Gateway API HTTPRoute.
+    #[serde(rename = "HTTPRoute")]
+    HttpRoute,
+    /// A port on every node.
+    NodePort,
+    /// Nothing: only within the cluster.
+    #[default]
+    None,
+}
+
+/// Addons from git.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Git {
+    /// Repositories, in the order in which Odoo looks for modules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub customer_addons: Vec<GitRepository>,
+}
+
+/// A git repository with addons.
+#[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, Default, PartialEq)]
+#[x_kube(validation = ("self.url.startsWith('https://') || self.url.startsWith('ssh://')", "a git URL must start with https:// or ssh://"))]
+#[serde(rename_all = "camelCase")]
+pub struct GitRepository {
+    /// URL, `https://…` or `ssh://…`, without credentials.
+    #[schemars(length(min = 9, max = 500))]
+    pub url: String,
+    /// Branch, tag or commit.
+    #[serde(rename = "ref")]
+    #[schemars(length(min = 1, max = 250), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"))]
+    pub reference: String,
+    /// Folder that holds the modules. Default: the repository's root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 250), regex(pattern = r"^[A-Za-z0-9._][A-Za-z0-9._/-]*$"))]
+    pub path: Option<String>,
+    /// Secret of type `kubernetes.io/basic-auth` or `kubernetes.io/ssh-auth` that carries the customer's label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<LocalReference>,
+}
+
+/// Workers, memory and database connections that fit together. The chart says what each means.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Size {
+    S,
+    M,
+    L,
+}
+
+/// Volume of the filestore. It can grow, never shrink.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Storage {
+    /// Size, such as `20Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"))]
+    pub size: Option<String>,
+    /// Storage class. Default: the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_name: Option<String>,
+    /// Access mode. Several replicas need `ReadWriteMany`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_mode: Option<AccessMode>,
+}
+
+/// Access mode of a volume.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "Kubernetes' own names")]
+pub enum AccessMode {
+    ReadWriteOnce,
+    ReadWriteOncePod,
+    ReadWriteMany,
+}
+
+/// One value from a Secret or ConfigMap.
+#[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, PartialEq)]
+#[x_kube(validation = ("has(self.secretKeyRef) != has(self.configMapKeyRef)", "exactly one of secretKeyRef and configMapKeyRef must be set"))]
+#[serde(rename_all = "camelCase")]
+pub struct ValueFrom {
+    /// Key of a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<KeyReference>,
+    /// Key of a ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<KeyReference>,
+    /// Path in the chart's values.
+    #[schemars(length(min = 1, max = 253))]
+    pub target_path: String,
+}
+
+/// A key of a Secret or ConfigMap.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyReference {
+    /// `metadata.name`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// What deleting an environment does to its release.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// Scaled to zero and kept, for the same customer and environment to come back to.
+    #[default]
+    Retain,
+    /// Left alone, running.
+    Orphan,
+    /// Uninstalled, and its volumes and generated Secrets removed. There is no way back.
+    Delete,
+}
+
+/// Deadlines.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeouts {
+    /// Seconds for one Helm operation, hooks included. Default: 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub helm: Option<i32>,
+}
+
+/// What the operator knows of an environment.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OdooEnvironmentStatus {
+    /// The generation of the spec that this status describes; -1 before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// In one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Why the phase is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The reason for people: what, why, what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Where people log in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Every way in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+    /// Pods of the web part that exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Pods of the web part that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Label selector of the web part's pods, for autoscalers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Odoo's series, as the template version says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub odoo_version: Option<String>,
+    /// PostgreSQL's major version, as the template version says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_major: Option<i32>,
+    /// The release's workloads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadStatus>,
+    /// The Helm release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseStatus>,
+    /// The template version that the release holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateStatus>,
+    /// The Helm operation that was begun last and is not yet judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// The last operations, newest first, at most 10. A retry counts with what it retries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryEntry>,
+    /// The last failure of a container. It stays after the container is well again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<LastFailure>,
+    /// Helm operations that failed in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Failures>,
+    /// Value of annotation `odoofleet.dev/requestedAt` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+    /// Value of annotation `odoofleet.dev/restartedAt` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_restart_at: Option<String>,
+    /// Conditions: Ready, Available, Released; Reconciling, Stalled and Drifted while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// An environment in one word.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// On the way, or waiting; `reason` says for what.
+    Pending,
+    /// People can work with it.
+    Running,
+    /// Scaled to zero.
+    Stopped,
+    /// Something is wrong; `reason` says what.
+    Error,
+    /// At the customer's, out of reach.
+    Offline,
+}
+
+/// A way in.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// `Ingress`, `HTTPRoute`, `NodePort` or `Service`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// URL, or `host:port` where only the port is known.
+    pub address: String,
+}
+
+/// A workload of the release.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadStatus {
+    /// Kind.
+    pub kind: WorkloadKind,
+    /// Name.
+    pub name: String,
+    /// Its place in the order of stop and start.
+    pub role: WorkloadRole,
+    /// Pods wanted.
+    pub replicas: i32,
+    /// Pods ready.
+    pub ready_replicas: i32,
+}
+
+/// The Helm release.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseStatus {
+    /// Name.
+    pub name: String,
+    /// Newest revision.
+    pub revision: i64,
+    /// Helm's word for its state, such as `deployed`.
+    pub status: String,
+    /// Name of the chart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart: Option<String>,
+    /// Version of the chart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart_version: Option<String>,
+    /// When the revision was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed_at: Option<Time>,
+}
+
+/// The template version that the release holds.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateStatus {
+    /// Name of the template.
+    pub name: String,
+    /// Version.
+    pub version: String,
+}
+
+/// A Helm operation, written down before it starts.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// Id; the worker's requests carry it in their User-Agent.
+    pub id: String,
+    /// What is done.
+    pub action: Action,
+    /// The revision that it makes, or acts on.
+    pub expected_revision: i64,
+    /// The operator that runs it.
+    pub holder: String,
+    /// Generation of the spec for which it runs.
+    pub generation: i64,
+    /// Template version that it brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateStatus>,
+    /// Begin.
+    pub started_at: Time,
+    /// When it is ended by force.
+    pub deadline: Time,
+    /// After this moment its worker can no longer write, unless the permit was renewed.
+    pub valid_until: Time,
+}
+
+/// What an operation does.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "Helm's own verbs")]
+pub enum Action {
+    Install,
+    Upgrade,
+    Unlock,
+    Uninstall,
+    Start,
+    Stop,
+    Restart,
+}
+
+/// An operation that is over.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// What was done.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Revision, for Helm operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Template version, for Helm operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateStatus>,
+    /// Generation of the spec for which it ran.
+    pub generation: i64,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// Begin of the first attempt.
+    pub started_at: Time,
+    /// End of the last attempt.
+    pub ended_at: Time,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How an operation ended.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Outcome {
+    Succeeded,
+    Failed,
+}
+
+/// The last failure of a container.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastFailure {
+    /// Reason, such as `OutOfMemory`.
+    pub reason: String,
+    /// Pod and container.
+    pub pod: String,
+    /// Container.
+    pub container: String,
+    /// Exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// Restarts of the container so far.
+    pub restarts: i32,
+}
+
+/// Helm operations that failed in a row for the same inputs.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Failures {
+    /// How many.
+    pub count: i32,
+    /// Reason of the last.
+    pub reason: String,
+    /// Message of the last.
+    pub message: String,
+    /// Whether another try makes no sense before an input changes.
+    pub terminal: bool,
+    /// What the tries were made with: changes when any input changes. It says nothing about the inputs.
+    pub inputs: String,
+    /// When the last one failed.
+    pub at: Time,
+}

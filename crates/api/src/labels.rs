@@ -1,0 +1,49 @@
+//! Keys of labels, annotations, finalizers, and the field managers under which the operator writes.
+
+/// On references, releases and environments: `metadata.name` of the customer to whom the object belongs.
+pub const CUSTOMER: &str = "odoofleet.dev/customer";
+/// On a Secret or ConfigMap: `"true"` lets every customer's environments refer to it. Only administrators may set it.
+pub const SHARED: &str = "odoofleet.dev/shared";
+/// On a release: `metadata.name` of its environment.
+pub const ENVIRONMENT: &str = "odoofleet.dev/environment";
+/// On a release: UID of its environment.
+pub const ENVIRONMENT_UID: &str = "odoofleet.dev/environment-uid";
+/// On a release: digest of everything that went into it, 52 characters of lowercase base32.
+pub const SPEC_HASH: &str = "odoofleet.dev/spec-hash";
+/// On a release: the revision that the operator made. It differs from Helm's `version` label after a human's
+/// `helm upgrade` (which inherits labels) or `helm rollback` (which copies them).
+pub const REVISION: &str = "odoofleet.dev/revision";
+/// On a retained release: Unix seconds of the moment at which its environment was deleted.
+pub const RETAINED_AT: &str = "odoofleet.dev/retained-at";
+/// On a Secret: `"true"` when the operator generated it, so that deletion policy `Delete` may remove it.
+pub const GENERATED: &str = "odoofleet.dev/generated";
+/// On a kept chart archive (ConfigMap): sha256 of the archive, 52 characters of lowercase base32.
+pub const CHART_DIGEST: &str = "odoofleet.dev/chart-digest";
+/// On a ControllerRevision: the template to which the version belongs.
+pub const TEMPLATE: &str = "odoofleet.dev/template";
+
+/// Annotation: reconcile now. Its value is echoed in `status.lastHandledReconcileAt`.
+pub const REQUESTED_AT: &str = "odoofleet.dev/requestedAt";
+/// Annotation: pods that are older than this RFC 3339 time are deleted one by one.
+pub const RESTARTED_AT: &str = "odoofleet.dev/restartedAt";
+/// Annotation: must carry the object's name before a Production environment may be deleted.
+pub const ALLOW_DELETION: &str = "odoofleet.dev/allow-deletion";
+/// Annotation `<release>/<revision>`: this one upgrade may remove volumes or databases.
+pub const ALLOW_DATA_LOSS: &str = "odoofleet.dev/allow-data-loss";
+/// Annotation such as `17.0→18.0` (or `17.0->18.0`): this change of major version is wanted.
+pub const MAJOR_UPGRADE: &str = "odoofleet.dev/major-upgrade";
+/// Annotation on a workload: its replicas before it was stopped.
+pub const REPLICAS: &str = "odoofleet.dev/replicas";
+
+/// Finalizer on our kinds.
+pub const FINALIZER: &str = "odoofleet.dev/cleanup";
+
+/// Field manager of everything that the operator applies, except status.
+pub const FIELD_MANAGER: &str = "odoofleet";
+/// Field manager of status.
+pub const STATUS_FIELD_MANAGER: &str = "odoofleet-status";
+
+/// Kubernetes' recommended label that says which tool manages an object; Helm writes `Helm`.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Annotation that Helm writes on every object of a release.
+pub const HELM_RELEASE_NAME: &str = "meta.helm.sh/release-name";

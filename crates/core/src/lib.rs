@@ -1,0 +1,12 @@
+//! OdooFleet's decisions: plain functions from data and the present time to data.
+//!
+//! Nothing here waits, reads a clock or talks to anybody, so every rule can be tested by a table.
+
+pub mod chart;
+pub mod customer;
+pub mod digest;
+pub mod environment;
+pub mod observed;
+pub mod release;
+pub mod template;
+pub mod values;

@@ -1,0 +1,134 @@
+//! What runs, as far as the operator needs to know it. Watchers fill these; the whole objects are never kept.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use odoofleet_api::template::WorkloadKind;
+
+/// A Deployment or StatefulSet of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// Kind.
+    pub kind: WorkloadKind,
+    /// Name.
+    pub name: String,
+    /// Release to which Helm says that it belongs.
+    pub release: String,
+    /// Pods wanted.
+    pub replicas: i32,
+    /// Pods that exist.
+    pub current_replicas: i32,
+    /// Pods that are ready.
+    pub ready_replicas: i32,
+    /// Whether its controller has seen the newest spec.
+    pub observed: bool,
+    /// Whether every pod runs the newest template.
+    pub updated: bool,
+    /// Replicas before it was stopped, from our annotation.
+    pub replicas_before_stop: Option<i32>,
+    /// `matchLabels` of its selector.
+    pub selector: BTreeMap<String, String>,
+    /// Version of the object, for telling newer from older.
+    pub resource_version: String,
+}
+
+/// A CronJob of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CronJob {
+    /// Name.
+    pub name: String,
+    /// Release to which Helm says that it belongs.
+    pub release: String,
+    /// Whether it is suspended.
+    pub suspended: bool,
+}
+
+/// A pod of one of the workloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Name.
+    pub name: String,
+    /// UID.
+    pub uid: String,
+    /// Workload that owns it.
+    pub owner: (WorkloadKind, String),
+    /// Creation.
+    pub created_at: Timestamp,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether its condition Ready is true.
+    pub ready: bool,
+    /// The scheduler's complaint, if it found no node.
+    pub unschedulable: Option<String>,
+    /// Whether its node has stopped answering.
+    pub node_lost: bool,
+    /// Name of its node.
+    pub node: Option<String>,
+    /// Its containers, init containers first.
+    pub containers: Vec<Container>,
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Name.
+    pub name: String,
+    /// Whether it is an init container.
+    pub init: bool,
+    /// Whether it is ready, or an init container that is done.
+    pub ready: bool,
+    /// Restarts so far.
+    pub restarts: i32,
+    /// Why it waits, if it does, and the runtime's message.
+    pub waiting: Option<(String, String)>,
+    /// How it ended last, if it ever did.
+    pub terminated: Option<Termination>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Termination {
+    /// Kubernetes' reason, such as `OOMKilled`.
+    pub reason: String,
+    /// Exit code.
+    pub exit_code: i32,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// Whether it is the present state: the container has not been started again.
+    pub current: bool,
+}
+
+/// A port of a Service of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Name of the Service.
+    pub service: String,
+    /// Port.
+    pub port: i32,
+    /// Port on every node.
+    pub node_port: Option<i32>,
+}
+
+/// A volume claim of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Name.
+    pub name: String,
+    /// Whether it is bound.
+    pub bound: bool,
+}
+
+/// Everything that runs of one release.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Running {
+    /// Deployments and StatefulSets.
+    pub workloads: Vec<Workload>,
+    /// CronJobs.
+    pub cron_jobs: Vec<CronJob>,
+    /// Pods of the workloads.
+    pub pods: Vec<Pod>,
+    /// Ports of the Services.
+    pub ports: Vec<ServicePort>,
+    /// Volume claims.
+    pub volumes: Vec<Volume>,
+}

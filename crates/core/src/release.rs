@@ -1,0 +1,321 @@
+//! Helm releases as their storage shows them: labels of Secrets, never payloads.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use odoofleet_api::labels;
+
+/// What the labels and the metadata of one release Secret say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// Release name (label `name`).
+    pub release: String,
+    /// Number (label `version`).
+    pub number: i64,
+    /// Helm's status (label `status`).
+    pub status: ReleaseStatus,
+    /// Our labels.
+    pub ownership: Ownership,
+    /// Creation of the Secret: the begin of the operation that made the revision.
+    pub created_at: Timestamp,
+    /// Version of the Secret, for preconditions and for telling newer from older.
+    pub resource_version: String,
+}
+
+/// Our labels on a release, as far as they are there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ownership {
+    /// Customer.
+    pub customer: Option<String>,
+    /// Environment.
+    pub environment: Option<String>,
+    /// UID of the environment.
+    pub environment_uid: Option<String>,
+    /// Digest of what went into the revision.
+    pub spec_hash: Option<String>,
+    /// The revision that we made.
+    pub revision: Option<i64>,
+    /// Since when the release is retained, Unix seconds.
+    pub retained_at: Option<i64>,
+}
+
+/// Helm's word for the state of a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "Helm's own words: helm.sh/helm/v4 pkg/release/common/status.go")]
+pub enum ReleaseStatus {
+    Unknown,
+    Deployed,
+    Uninstalled,
+    Superseded,
+    Failed,
+    Uninstalling,
+    PendingInstall,
+    PendingUpgrade,
+    PendingRollback,
+}
+
+impl ReleaseStatus {
+    /// Reads the label.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "deployed" => Self::Deployed,
+            "uninstalled" => Self::Uninstalled,
+            "superseded" => Self::Superseded,
+            "failed" => Self::Failed,
+            "uninstalling" => Self::Uninstalling,
+            "pending-install" => Self::PendingInstall,
+            "pending-upgrade" => Self::PendingUpgrade,
+            "pending-rollback" => Self::PendingRollback,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Deployed => "deployed",
+            Self::Uninstalled => "uninstalled",
+            Self::Superseded => "superseded",
+            Self::Failed => "failed",
+            Self::Uninstalling => "uninstalling",
+            Self::PendingInstall => "pending-install",
+            Self::PendingUpgrade => "pending-upgrade",
+            Self::PendingRollback => "pending-rollback",
+        }
+    }
+
+    /// Whether a Helm holds the release, or was killed while it did.
+    pub const fn is_pending(self) -> bool {
+        matches!(self, Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback)
+    }
+}
+
+impl Ownership {
+    /// Reads labels.
+    pub fn from_labels(all: &BTreeMap<String, String>) -> Self {
+        let text = |key: &str| all.get(key).cloned();
+        let number = |key: &str| all.get(key).and_then(|value| value.parse().ok());
+        Self {
+            customer: text(labels::CUSTOMER),
+            environment: text(labels::ENVIRONMENT),
+            environment_uid: text(labels::ENVIRONMENT_UID),
+            spec_hash: text(labels::SPEC_HASH),
+            revision: number(labels::REVISION),
+            retained_at: number(labels::RETAINED_AT),
+        }
+    }
+
+    /// Whether any of our labels is there: a release without them was never ours.
+    pub fn is_ours(&self) -> bool {
+        self.environment.is_some() || self.customer.is_some()
+    }
+}
+
+impl Revision {
+    /// Reads the labels of a release Secret. `None` when Helm's own labels are missing.
+    pub fn from_labels(all: &BTreeMap<String, String>, created_at: Timestamp, resource_version: &str) -> Option<Self> {
+        Some(Self {
+            release: all.get("name")?.clone(),
+            number: all.get("version")?.parse().ok()?,
+            status: all.get("status").map_or(ReleaseStatus::Unknown, |text| ReleaseStatus::parse(text)),
+            ownership: Ownership::from_labels(all),
+            created_at,
+            resource_version: resource_version.to_owned(),
+        })
+    }
+}
+
+/// The revisions of one release that are not superseded, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History(Vec<Revision>);
+
+impl History {
+    /// Adds or replaces a revision, unless what is known of it is newer.
+    pub fn upsert(&mut self, revision: Revision) {
+        match self.0.binary_search_by_key(&revision.number, |known| known.number) {
+            Ok(position) if is_older(&revision.resource_version, &self.0[position].resource_version) => {}
+            Ok(position) => self.0[position] = revision,
+            Err(position) => self.0.insert(position, revision),
+        }
+    }
+
+    /// Forgets a revision.
+    pub fn remove(&mut self, number: i64) {
+        self.0.retain(|revision| revision.number != number);
+    }
+
+    /// The newest revision: it alone decides.
+    pub fn newest(&self) -> Option<&Revision> {
+        self.0.last()
+    }
+
+    /// Numbers of the revisions.
+    pub fn numbers(&self) -> Vec<i64> {
+        self.0.iter().map(|revision| revision.number).collect()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Resource versions are decimal numbers that grow (Kubernetes 1.35 says so; etcd always did).
+fn is_older(one: &str, other: &str) -> bool {
+    match (one.parse::<u128>(), other.parse::<u128>()) {
+        (Ok(one), Ok(other)) => one < other,
+        _ => false,
+    }
+}
+
+/// Who wants the release, and with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// Customer.
+    pub customer: &'a str,
+    /// Environment.
+    pub environment: &'a str,
+    /// UID of the environment.
+    pub environment_uid: &'a str,
+    /// Digest of what the release should hold.
+    pub spec_hash: &'a str,
+}
+
+/// A release as seen by one who claims it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReleaseState {
+    /// There is none, or what was there is uninstalled.
+    Absent,
+    /// It holds what it should.
+    Current,
+    /// It holds something else of ours.
+    Outdated,
+    /// A Helm holds it, or was killed while it did.
+    Locked,
+    /// Its newest revision failed.
+    Failed,
+    /// It was there before us: none of our labels.
+    Foreign,
+    /// Ours, and then somebody ran Helm by hand.
+    ChangedByHand,
+    /// It belongs to another customer or environment.
+    OwnedByAnother {
+        /// That customer.
+        customer: String,
+        /// That environment.
+        environment: String,
+    },
+    /// Helm is, or was, uninstalling it.
+    Uninstalling,
+}
+
+impl ReleaseState {
+    /// Reads the state from the newest revision.
+    pub fn of(history: &History, claim: &Claim<'_>) -> Self {
+        let Some(newest) = history.newest() else { return Self::Absent };
+        let ownership = &newest.ownership;
+        if ownership.is_ours() && !ownership.belongs_to(claim) {
+            return Self::OwnedByAnother {
+                customer: ownership.customer.clone().unwrap_or_default(),
+                environment: ownership.environment.clone().unwrap_or_default(),
+            };
+        }
+        let by_hand = ownership.revision != Some(newest.number);
+        match newest.status {
+            status if status.is_pending() => Self::Locked,
+            ReleaseStatus::Uninstalling => Self::Uninstalling,
+            ReleaseStatus::Uninstalled => Self::Absent,
+            _ if !ownership.is_ours() => Self::Foreign,
+            ReleaseStatus::Failed => Self::Failed,
+            ReleaseStatus::Deployed if by_hand => Self::ChangedByHand,
+            ReleaseStatus::Deployed if newest.is_current_for(claim) => Self::Current,
+            _ => Self::Outdated,
+        }
+    }
+}
+
+impl Ownership {
+    /// Customer and environment decide; another UID is the same environment, created again.
+    fn belongs_to(&self, claim: &Claim<'_>) -> bool {
+        self.customer.as_deref() == Some(claim.customer) && self.environment.as_deref() == Some(claim.environment)
+    }
+}
+
+impl Revision {
+    fn is_current_for(&self, claim: &Claim<'_>) -> bool {
+        self.ownership.spec_hash.as_deref() == Some(claim.spec_hash)
+            && self.ownership.environment_uid.as_deref() == Some(claim.environment_uid)
+            && self.ownership.retained_at.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLAIM: Claim<'_> = Claim { customer: "acme", environment: "acme-prod", environment_uid: "u1", spec_hash: "h1" };
+
+    fn revision(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Ownership)) -> Revision {
+        let mut ownership = Ownership {
+            customer: Some("acme".into()),
+            environment: Some("acme-prod".into()),
+            environment_uid: Some("u1".into()),
+            spec_hash: Some("h1".into()),
+            revision: Some(number),
+            retained_at: None,
+        };
+        change(&mut ownership);
+        Revision { release: "acme-prod".into(), number, status, ownership, created_at: Timestamp::UNIX_EPOCH, resource_version: "5".into() }
+    }
+
+    fn state(revision: Revision) -> ReleaseState {
+        let mut history = History::default();
+        history.upsert(revision);
+        ReleaseState::of(&history, &CLAIM)
+    }
+
+    #[test]
+    fn the_newest_revision_decides() {
+        use ReleaseStatus as S;
+        let table: [(Revision, ReleaseState); 12] = [
+            (revision(1, S::Deployed, |_| {}), ReleaseState::Current),
+            (revision(2, S::Deployed, |o| o.spec_hash = Some("h0".into())), ReleaseState::Outdated),
+            (revision(2, S::Deployed, |o| o.revision = Some(1)), ReleaseState::ChangedByHand),
+            (revision(3, S::Failed, |_| {}), ReleaseState::Failed),
+            (revision(3, S::PendingUpgrade, |_| {}), ReleaseState::Locked),
+            (revision(1, S::PendingInstall, |o| *o = Ownership::default()), ReleaseState::Locked),
+            (revision(1, S::Deployed, |o| *o = Ownership::default()), ReleaseState::Foreign),
+            (revision(1, S::Failed, |o| *o = Ownership::default()), ReleaseState::Foreign),
+            (revision(1, S::Uninstalled, |_| {}), ReleaseState::Absent),
+            (revision(1, S::Deployed, |o| o.environment_uid = Some("u0".into())), ReleaseState::Outdated),
+            (revision(1, S::Deployed, |o| o.retained_at = Some(1)), ReleaseState::Outdated),
+            (revision(1, S::Superseded, |_| {}), ReleaseState::Outdated),
+        ];
+        for (revision, expected) in table {
+            assert_eq!(state(revision.clone()), expected, "{revision:?}");
+        }
+    }
+
+    #[test]
+    fn a_retained_release_of_another_customer_is_never_taken() {
+        // Customer "a" with service "b-c", retained; then customer "a-b" with service "c" is created.
+        let retained = revision(4, ReleaseStatus::Deployed, |o| {
+            o.customer = Some("a".into());
+            o.environment = Some("a-b-c".into());
+            o.retained_at = Some(1);
+        });
+        assert!(matches!(state(retained), ReleaseState::OwnedByAnother { customer, .. } if customer == "a"));
+    }
+
+    #[test]
+    fn an_older_message_does_not_undo_a_newer_one() {
+        let mut history = History::default();
+        let at = |version: &str, status| Revision { resource_version: version.into(), ..revision(1, status, |_| {}) };
+        history.upsert(at("105", ReleaseStatus::Deployed));
+        history.upsert(at("99", ReleaseStatus::PendingInstall));
+        assert_eq!(history.newest().unwrap().status, ReleaseStatus::Deployed);
+        history.upsert(at("106", ReleaseStatus::Failed));
+        assert_eq!(history.newest().unwrap().status, ReleaseStatus::Failed);
+    }
+}

@@ -1,0 +1,206 @@
+//! A template version: everything that a template says, frozen.
+
+use odoofleet_api::names::ReleaseName;
+use odoofleet_api::template::{Binding, OdooTemplateSpec, StopWorkload, WorkloadKind, WorkloadRole};
+use odoofleet_api::Object;
+use serde::{Deserialize, Serialize};
+
+use crate::chart::Chart;
+use crate::digest;
+use crate::values::{BindingError, PathError, Schema, SchemaError, ValuePath, check_bindings, default_bindings, workload_name};
+
+/// The content of a version, as it lies in its `ControllerRevision`. Environments read nothing else of a template.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionContent {
+    /// Form of this content; a later form reads the earlier ones.
+    pub format: u32,
+    /// Name of the version.
+    pub version: String,
+    /// sha256 of the chart's archive, hexadecimal.
+    pub chart_digest: String,
+    /// Name of the chart.
+    pub chart_name: String,
+    /// Version of the chart.
+    pub chart_version: String,
+    /// Odoo's series.
+    pub odoo_version: String,
+    /// PostgreSQL's major version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_major: Option<i32>,
+    /// Values over the chart's defaults.
+    #[serde(default)]
+    pub values: Object,
+    /// Schema that stands for the chart's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values_schema: Option<Object>,
+    /// Bindings, the defaults written out: they must not change with the operator's version.
+    pub bindings: Vec<Binding>,
+    /// Inputs that an environment must set.
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// Paths that only Secrets may feed.
+    #[serde(default)]
+    pub secret_paths: Vec<String>,
+    /// Workloads with a special part in stop and start.
+    #[serde(default)]
+    pub workloads: Vec<StopWorkload>,
+}
+
+/// Why a template's content is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum VersionError {
+    /// A binding.
+    #[error("spec.bindings: {0}")]
+    Binding(#[from] BindingError),
+    /// A path.
+    #[error("{field}: {source}")]
+    Path {
+        /// Field of the spec.
+        field: &'static str,
+        /// What is wrong.
+        source: PathError,
+    },
+    /// The schema.
+    #[error("spec.valuesSchema: {0}")]
+    Schema(#[from] SchemaError),
+    /// A value on a path that only Secrets may feed.
+    #[error("spec.values sets \"{0}\", which spec.secretPaths leaves to Secrets")]
+    SecretValue(String),
+    /// Larger than an object may be.
+    #[error("the template's content has {0} bytes; at most 500000 are allowed")]
+    TooLarge(usize),
+}
+
+impl VersionContent {
+    /// Freezes a template's spec with the chart that was fetched for it.
+    pub fn new(spec: &OdooTemplateSpec, chart: &Chart, chart_digest: String) -> Result<Self, VersionError> {
+        let content = Self {
+            format: 1,
+            version: spec.version.clone(),
+            chart_digest,
+            chart_name: chart.name.clone(),
+            chart_version: chart.version.clone(),
+            odoo_version: spec.odoo_version.clone(),
+            postgres_major: spec.postgres_major,
+            values: spec.values.clone(),
+            values_schema: spec.values_schema.clone(),
+            bindings: spec.bindings.clone().unwrap_or_else(default_bindings),
+            required: spec.required.clone(),
+            secret_paths: spec.secret_paths.clone(),
+            workloads: spec.stop.clone().unwrap_or_default().workloads,
+        };
+        content.check()?;
+        Ok(content)
+    }
+
+    fn check(&self) -> Result<(), VersionError> {
+        check_bindings(&self.bindings)?;
+        for path in paths("spec.secretPaths", self.secret_paths.iter())? {
+            if path.get(&self.values).is_some_and(|value| !value.is_null() && value.as_str() != Some("")) {
+                return Err(VersionError::SecretValue(path.to_string()));
+            }
+        }
+        paths("spec.stop.workloads[].replicasPath", self.workloads.iter().filter_map(|workload| workload.replicas_path.as_ref()))?;
+        if let Some(schema) = &self.values_schema {
+            Schema::compile(&serde_json::Value::Object(schema.clone()))?;
+        }
+        let size = serde_json::to_vec(self).map_or(usize::MAX, |bytes| bytes.len());
+        if size > 500_000 { Err(VersionError::TooLarge(size)) } else { Ok(()) }
+    }
+
+    /// Digest of the content: versions of equal content are equal.
+    pub fn digest(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        digest::base32(digest::canonical(&value).as_bytes())
+    }
+
+    /// What this version says of a spec's content: whether the spec could have been frozen to it.
+    pub fn describes(&self, spec: &OdooTemplateSpec) -> bool {
+        self.values == spec.values
+            && self.values_schema == spec.values_schema
+            && self.odoo_version == spec.odoo_version
+            && self.postgres_major == spec.postgres_major
+            && self.required == spec.required
+            && self.secret_paths == spec.secret_paths
+            && self.workloads == spec.stop.clone().unwrap_or_default().workloads
+            && spec.bindings.as_ref().is_none_or(|bindings| *bindings == self.bindings)
+            && spec.chart.digest.as_ref().is_none_or(|digest| digest.strip_prefix("sha256:") == Some(self.chart_digest.as_str()))
+    }
+
+    /// Paths that only Secrets may feed. Checked when the content was frozen.
+    pub fn secret_value_paths(&self) -> Vec<ValuePath> {
+        self.secret_paths.iter().filter_map(|path| ValuePath::parse(path).ok()).collect()
+    }
+
+    /// How a release of this version is stopped and started.
+    pub fn stop_plan(&self, release: &ReleaseName) -> StopPlan {
+        let rule = |workload: &StopWorkload| WorkloadRule {
+            kind: workload.kind,
+            name: workload_name(&workload.name, release),
+            role: workload.role,
+            live: workload.replicas_path.is_some(),
+        };
+        StopPlan(self.workloads.iter().map(rule).collect())
+    }
+
+    /// Value paths of replicas that are scaled live, without a Helm run. They do not count for the spec hash.
+    pub fn live_paths(&self) -> Vec<ValuePath> {
+        let declared = self.workloads.iter().filter_map(|workload| workload.replicas_path.as_deref());
+        let bound = self.bindings.iter().filter(|binding| binding.from.as_deref() == Some("replicas")).map(|binding| binding.to.as_str());
+        declared.chain(bound).filter_map(|path| ValuePath::parse(path).ok()).collect()
+    }
+}
+
+fn paths<'a>(field: &'static str, texts: impl Iterator<Item = &'a String>) -> Result<Vec<ValuePath>, VersionError> {
+    texts.map(|text| ValuePath::parse(text).map_err(|source| VersionError::Path { field, source })).collect()
+}
+
+/// Name of the `ControllerRevision` that holds a version.
+pub fn revision_name(template: &str, version: &str) -> String {
+    format!("{template}-{version}")
+}
+
+/// Which workload plays which part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StopPlan(Vec<WorkloadRule>);
+
+/// The part of one workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadRule {
+    /// Kind.
+    pub kind: WorkloadKind,
+    /// Name.
+    pub name: String,
+    /// Place in the order.
+    pub role: WorkloadRole,
+    /// Whether `spec.replicas` is its number of pods.
+    pub live: bool,
+}
+
+impl StopPlan {
+    /// A plan from rules.
+    pub fn new(rules: Vec<WorkloadRule>) -> Self {
+        Self(rules)
+    }
+
+    /// The part of a workload. Unlisted Deployments are Application, StatefulSets Database.
+    pub fn role(&self, kind: WorkloadKind, name: &str) -> WorkloadRole {
+        let rule = self.0.iter().find(|rule| rule.kind == kind && rule.name == name);
+        rule.map_or(
+            match kind {
+                WorkloadKind::Deployment => WorkloadRole::Application,
+                WorkloadKind::StatefulSet => WorkloadRole::Database,
+            },
+            |rule| rule.role,
+        )
+    }
+
+    /// Whether `spec.replicas` is this workload's number of pods. Where no rule says so, the only Application is it.
+    pub fn is_live(&self, kind: WorkloadKind, name: &str, applications: usize) -> bool {
+        if self.0.iter().any(|rule| rule.live) {
+            return self.0.iter().any(|rule| rule.live && rule.kind == kind && rule.name == name);
+        }
+        applications == 1 && self.role(kind, name) == WorkloadRole::Application
+    }
+}

@@ -1,0 +1,187 @@
+//! Bindings: the way from the standard inputs to a chart's values.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cel::{Context, ExecutionError, Program};
+use odoofleet_api::Object;
+use odoofleet_api::template::Binding;
+use serde_json::Value;
+
+use super::inputs::spec_field;
+use super::{Inputs, PathError, ValuePath};
+
+/// A binding that cannot be used, or that refuses an environment's values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BindingError {
+    /// A path that cannot be read or set.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// An expression that does not compile.
+    #[error("the expression for \"{to}\" is not valid CEL: {problem}")]
+    Expression {
+        /// Target path.
+        to: String,
+        /// What the compiler says.
+        problem: String,
+    },
+    /// An expression that fails although its inputs are there.
+    #[error("the expression for \"{to}\" fails: {problem}")]
+    Evaluation {
+        /// Target path.
+        to: String,
+        /// What the interpreter says.
+        problem: String,
+    },
+    /// An input that does not exist.
+    #[error("binding of \"{to}\" names the input \"{from}\", which does not exist")]
+    UnknownInput {
+        /// Target path.
+        to: String,
+        /// The name.
+        from: String,
+    },
+    /// Neither or both of `from` and `value`.
+    #[error("binding of \"{0}\" needs exactly one of from and value")]
+    Ambiguous(String),
+}
+
+/// Names that `from` may take, or begin with.
+const INPUTS: [&str; 16] = [
+    "customer", "releaseName", "stage", "replicas", "odooVersion", "postgresMajor", "masterPasswordSecret", "databaseSecret", "image",
+    "ingress", "git.customerAddons", "resources", "size", "storage", "postgresql", "git",
+];
+
+/// One value that bindings produced.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoundValue {
+    /// Where it goes.
+    pub to: ValuePath,
+    /// The input that owns the place; for expressions the first one that they name.
+    pub input: String,
+    /// The value, if the input is set.
+    pub value: Option<Value>,
+}
+
+/// The bindings of charts/odoo, for templates that name none.
+pub fn defaults() -> Vec<Binding> {
+    const DEFAULTS: [(&str, &str); 22] = [
+        ("customer.id", "customer.id"),
+        ("releaseNameOverride", "releaseName"),
+        ("stage", "stage"),
+        ("odooVersion", "odooVersion"),
+        ("replicaCount", "replicas"),
+        ("image", "image"),
+        ("ingress.enabled", "ingress.enabled"),
+        ("ingress.expose", "ingress.expose"),
+        ("ingress.host", "ingress.host"),
+        ("ingress.aliases", "ingress.aliases"),
+        ("ingress.className", "ingress.className"),
+        ("ingress.annotations", "ingress.annotations"),
+        ("ingress.tls", "ingress.tls"),
+        ("ingress.gateway", "ingress.gateway"),
+        ("git.customerAddons", "git.customerAddons"),
+        ("resources", "resources"),
+        ("size", "size"),
+        ("persistence.size", "storage.size"),
+        ("persistence.storageClassName", "storage.className"),
+        ("persistence.accessMode", "storage.accessMode"),
+        ("odoo.existingSecret", "masterPasswordSecret"),
+        ("postgresql.auth.existingSecret", "databaseSecret"),
+    ];
+    let bind = |(to, from): (&str, &str)| Binding { to: to.to_owned(), from: Some(from.to_owned()), value: None };
+    let mut bindings: Vec<Binding> = DEFAULTS.into_iter().map(bind).collect();
+    // Last, so that what the user says about the database is merged over the generated password's name.
+    bindings.push(bind(("postgresql", "postgresql")));
+    bindings
+}
+
+/// Checks bindings without an environment: every path, every input and every expression.
+pub fn check(bindings: &[Binding]) -> Result<(), BindingError> {
+    for binding in bindings {
+        ValuePath::parse(&binding.to)?;
+        match (&binding.from, &binding.value) {
+            (Some(from), None) => check_input(&binding.to, from)?,
+            (None, Some(expression)) => compile(&binding.to, expression).map(drop)?,
+            _ => return Err(BindingError::Ambiguous(binding.to.clone())),
+        }
+    }
+    Ok(())
+}
+
+fn check_input(to: &str, from: &str) -> Result<(), BindingError> {
+    let known = INPUTS.iter().any(|input| from == *input || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.')));
+    if known { Ok(()) } else { Err(BindingError::UnknownInput { to: to.to_owned(), from: from.to_owned() }) }
+}
+
+/// The values that bindings give to an environment, in the order of the bindings.
+pub fn apply(bindings: &[Binding], inputs: &Inputs) -> Result<Vec<BoundValue>, BindingError> {
+    bindings.iter().map(|binding| bound(binding, inputs)).collect()
+}
+
+fn bound(binding: &Binding, inputs: &Inputs) -> Result<BoundValue, BindingError> {
+    let to = ValuePath::parse(&binding.to)?;
+    match (&binding.from, &binding.value) {
+        (Some(from), None) => {
+            check_input(&binding.to, from)?;
+            Ok(BoundValue { to, input: from.clone(), value: inputs.get(from).cloned() })
+        }
+        (None, Some(expression)) => {
+            let value = evaluate(&binding.to, expression, inputs)?;
+            Ok(BoundValue { to, input: first_input(expression), value })
+        }
+        _ => Err(BindingError::Ambiguous(binding.to.clone())),
+    }
+}
+
+/// The inputs that an expression names, as far as they can be read from its text.
+pub(super) fn named_inputs(expression: &str) -> Vec<String> {
+    let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let starts = expression.match_indices("inputs.").map(|(start, prefix)| &expression[start + prefix.len()..]);
+    starts
+        .map(|rest| rest.split(|c| !is_path(c)).next().unwrap_or_default())
+        .map(|path| INPUTS.iter().filter(|input| path.starts_with(**input)).map(|_| path.to_owned()).next().unwrap_or_default())
+        .filter(|path| !path.is_empty())
+        .collect()
+}
+
+fn first_input(expression: &str) -> String {
+    named_inputs(expression).into_iter().next().unwrap_or_default()
+}
+
+fn compile(to: &str, expression: &str) -> Result<Program, BindingError> {
+    let error = |problem: String| BindingError::Expression { to: to.to_owned(), problem };
+    // The parser is generated code over user text: a panic in it is an invalid expression, not the end of the operator.
+    catch_unwind(AssertUnwindSafe(|| Program::compile(expression)))
+        .map_err(|_| error("the parser does not understand it".to_owned()))?
+        .map_err(|problem| error(problem.to_string()))
+}
+
+fn evaluate(to: &str, expression: &str, inputs: &Inputs) -> Result<Option<Value>, BindingError> {
+    let program = compile(to, expression)?;
+    let error = |problem: String| BindingError::Evaluation { to: to.to_owned(), problem };
+    let mut context = Context::default();
+    context.add_variable("inputs", inputs.as_value()).map_err(|problem| error(problem.to_string()))?;
+    match program.execute(&context) {
+        Ok(value) => value.json().map(Some).map_err(|_| error("its result is not a JSON value".to_owned())),
+        Err(ExecutionError::NoSuchKey(_)) => Ok(None),
+        Err(problem) => Err(error(problem.to_string())),
+    }
+}
+
+impl BoundValue {
+    /// The refusal of a value that stands on this place in a lower layer of the environment.
+    pub fn collision(&self, field: &str, path: &ValuePath) -> String {
+        format!("\"{field}.{path}\": set {} instead", spec_field(&self.input))
+    }
+}
+
+/// The bound values as one layer.
+pub fn layer(bound: &[BoundValue]) -> Result<Object, PathError> {
+    let mut values = Object::new();
+    for item in bound {
+        if let Some(value) = &item.value {
+            item.to.set(&mut values, value.clone())?;
+        }
+    }
+    Ok(values)
+}
