@@ -41,6 +41,11 @@ impl Layers {
         self.0.push((layer, values));
     }
 
+    /// Adds all layers of another stack on top.
+    pub fn extend(&mut self, above: &Self) {
+        self.0.extend(above.0.iter().cloned());
+    }
+
     /// All layers as one.
     pub fn composed(&self) -> Object {
         let mut all = Object::new();

@@ -1,0 +1,221 @@
+//! What deleting an environment does, step by step. A broken spec does not get into its way: it needs names only.
+
+use odoofleet_api::environment::DeletionPolicy;
+
+use super::Refusal;
+use super::scaling::{self, ScaleStep};
+use crate::observed::Running;
+use crate::release::{History, ReleaseStatus, Revision};
+use crate::template::StopPlan;
+
+/// What is known when the step is chosen.
+pub struct CleanupSituation<'a> {
+    /// What the user asked for.
+    pub policy: DeletionPolicy,
+    /// Name of the environment.
+    pub environment: &'a str,
+    /// Name of the customer.
+    pub customer: &'a str,
+    /// The release's revisions.
+    pub history: &'a History,
+    /// What runs.
+    pub running: &'a Running,
+    /// Which workload plays which part.
+    pub stop_plan: &'a StopPlan,
+    /// Whether the kind itself is being deleted.
+    pub kind_terminating: bool,
+    /// Whether the namespace is being deleted.
+    pub namespace_terminating: bool,
+    /// Whether a Helm operation of ours runs.
+    pub operation_running: bool,
+    /// Volumes and generated Secrets that are still there, for policy Delete.
+    pub leftovers: bool,
+}
+
+/// The next step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CleanupStep {
+    /// A Helm operation must end first.
+    WaitForOperation,
+    /// Scale down.
+    Scale(ScaleStep),
+    /// Scaling was ordered; pods are still there.
+    WaitForPods,
+    /// Mark the newest revision as retained.
+    Retain {
+        /// That revision.
+        revision: i64,
+    },
+    /// Uninstall; the revision is the newest.
+    Uninstall {
+        /// That revision.
+        revision: i64,
+    },
+    /// Remove volumes and generated Secrets.
+    RemoveLeftovers,
+    /// Nothing is left to do: let the object go.
+    LetGo,
+}
+
+/// Chooses the step.
+pub fn plan(situation: &CleanupSituation<'_>) -> CleanupStep {
+    // Deletion of the kind or of the namespace is nobody's word about this environment.
+    if situation.kind_terminating || situation.namespace_terminating {
+        return CleanupStep::LetGo;
+    }
+    let Some(newest) = situation.history.newest() else { return without_release(situation) };
+    if !is_own(newest, situation) {
+        return CleanupStep::LetGo;
+    }
+    if situation.operation_running {
+        return CleanupStep::WaitForOperation;
+    }
+    match situation.policy {
+        DeletionPolicy::Orphan => CleanupStep::LetGo,
+        DeletionPolicy::Delete if newest.status == ReleaseStatus::Uninstalled => without_release(situation),
+        DeletionPolicy::Delete => CleanupStep::Uninstall { revision: newest.number },
+        DeletionPolicy::Retain => retain(situation, newest),
+    }
+}
+
+fn without_release(situation: &CleanupSituation<'_>) -> CleanupStep {
+    if situation.policy == DeletionPolicy::Delete && situation.leftovers { CleanupStep::RemoveLeftovers } else { CleanupStep::LetGo }
+}
+
+fn is_own(newest: &Revision, situation: &CleanupSituation<'_>) -> bool {
+    let ownership = &newest.ownership;
+    ownership.customer.as_deref() == Some(situation.customer) && ownership.environment.as_deref() == Some(situation.environment)
+}
+
+fn retain(situation: &CleanupSituation<'_>, newest: &Revision) -> CleanupStep {
+    if let Some(step) = scaling::next(0, situation.running, situation.stop_plan) {
+        return CleanupStep::Scale(step);
+    }
+    let still_up = situation.running.workloads.iter().any(|workload| workload.replicas > 0 || workload.current_replicas > 0);
+    if still_up {
+        return CleanupStep::WaitForPods;
+    }
+    if newest.ownership.retained_at.is_none() { CleanupStep::Retain { revision: newest.number } } else { CleanupStep::LetGo }
+}
+
+/// The brake: more than a few stops or deletions at once need a second look, unless somebody vouched for this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brake {
+    /// Stops and deletions in the last ten minutes.
+    pub recent: usize,
+    /// Fixed limit.
+    pub limit: usize,
+    /// Environments of the fleet.
+    pub fleet: usize,
+}
+
+impl Brake {
+    /// Whether one more must wait. The limit is the larger of the fixed number and a twentieth of the fleet.
+    pub fn holds(&self) -> Option<Refusal> {
+        let limit = self.limit.max(self.fleet / 20);
+        if self.recent < limit {
+            return None;
+        }
+        let message = format!("{} environments were stopped or deleted within ten minutes, which is the most that happens unasked: wait, or vouch for this one with annotation odoofleet.dev/allow-deletion", self.recent);
+        Some(Refusal::new(odoofleet_api::conditions::Reason::HeldByBrake, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::Workload;
+    use crate::release::Ownership;
+    use jiff::Timestamp;
+    use odoofleet_api::template::WorkloadKind;
+
+    fn history(change: impl FnOnce(&mut Revision)) -> History {
+        let mut revision = Revision {
+            release: "acme-prod".into(),
+            number: 3,
+            status: ReleaseStatus::Deployed,
+            ownership: Ownership { customer: Some("acme".into()), environment: Some("acme-prod".into()), ..Ownership::default() },
+            created_at: Timestamp::UNIX_EPOCH,
+            resource_version: "1".into(),
+        };
+        change(&mut revision);
+        let mut history = History::default();
+        history.upsert(revision);
+        history
+    }
+
+    fn running(replicas: i32, current: i32) -> Running {
+        let workload = Workload {
+            kind: WorkloadKind::Deployment,
+            name: "acme-prod-web".into(),
+            release: "acme-prod".into(),
+            replicas,
+            current_replicas: current,
+            ready_replicas: 0,
+            observed: true,
+            updated: true,
+            replicas_before_stop: None,
+            selector: std::collections::BTreeMap::default(),
+            resource_version: "1".into(),
+        };
+        Running { workloads: vec![workload], ..Running::default() }
+    }
+
+    fn step(policy: DeletionPolicy, history: &History, running: &Running, change: impl FnOnce(&mut CleanupSituation<'_>)) -> CleanupStep {
+        let stop_plan = StopPlan::default();
+        let mut situation = CleanupSituation {
+            policy,
+            environment: "acme-prod",
+            customer: "acme",
+            history,
+            running,
+            stop_plan: &stop_plan,
+            kind_terminating: false,
+            namespace_terminating: false,
+            operation_running: false,
+            leftovers: true,
+        };
+        change(&mut situation);
+        plan(&situation)
+    }
+
+    #[test]
+    fn retain_scales_down_marks_and_lets_go() {
+        use DeletionPolicy::Retain;
+        let release = history(|_| {});
+        assert!(matches!(step(Retain, &release, &running(2, 2), |_| {}), CleanupStep::Scale(_)));
+        assert_eq!(step(Retain, &release, &running(0, 1), |_| {}), CleanupStep::WaitForPods);
+        assert_eq!(step(Retain, &release, &running(0, 0), |_| {}), CleanupStep::Retain { revision: 3 });
+        let marked = history(|revision| revision.ownership.retained_at = Some(1));
+        assert_eq!(step(Retain, &marked, &running(0, 0), |_| {}), CleanupStep::LetGo);
+    }
+
+    #[test]
+    fn delete_uninstalls_and_then_removes_what_is_left() {
+        use DeletionPolicy::Delete;
+        assert_eq!(step(Delete, &history(|_| {}), &running(2, 2), |_| {}), CleanupStep::Uninstall { revision: 3 });
+        assert_eq!(step(Delete, &History::default(), &Running::default(), |_| {}), CleanupStep::RemoveLeftovers);
+        assert_eq!(step(Delete, &History::default(), &Running::default(), |s| s.leftovers = false), CleanupStep::LetGo);
+    }
+
+    #[test]
+    fn nothing_happens_to_a_release_for_the_sake_of_a_kind_a_namespace_or_a_stranger() {
+        for policy in [DeletionPolicy::Retain, DeletionPolicy::Delete, DeletionPolicy::Orphan] {
+            let (release, up) = (history(|_| {}), running(2, 2));
+            assert_eq!(step(policy, &release, &up, |s| s.kind_terminating = true), CleanupStep::LetGo);
+            assert_eq!(step(policy, &release, &up, |s| s.namespace_terminating = true), CleanupStep::LetGo);
+            let another = history(|revision| revision.ownership.customer = Some("a".into()));
+            assert_eq!(step(policy, &another, &up, |_| {}), CleanupStep::LetGo);
+            let foreign = history(|revision| revision.ownership = Ownership::default());
+            assert_eq!(step(policy, &foreign, &up, |_| {}), CleanupStep::LetGo);
+        }
+        assert_eq!(step(DeletionPolicy::Orphan, &history(|_| {}), &running(2, 2), |_| {}), CleanupStep::LetGo);
+        assert_eq!(step(DeletionPolicy::Delete, &history(|_| {}), &running(2, 2), |s| s.operation_running = true), CleanupStep::WaitForOperation);
+    }
+
+    #[test]
+    fn the_brake_holds_beyond_the_larger_of_its_limits() {
+        let held = |recent, fleet| Brake { recent, limit: 20, fleet }.holds().is_some();
+        assert!(!held(19, 100) && held(20, 100) && !held(20, 1000) && held(50, 1000));
+    }
+}

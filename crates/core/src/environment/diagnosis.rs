@@ -1,0 +1,303 @@
+//! What the pods say, the cause before its consequences: node before pod, database before Odoo.
+
+use odoofleet_api::conditions::Reason;
+use odoofleet_api::environment::LastFailure;
+use odoofleet_api::template::WorkloadRole;
+
+use super::Refusal;
+use crate::observed::{Container, Pod, Running, Termination, Workload};
+use crate::template::StopPlan;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// From so many restarts on, a container that is not ready counts as broken even while it runs.
+const FLAPPING_RESTARTS: i32 = 3;
+
+/// The state of a release's pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Diagnosis {
+    /// Nothing of it is there.
+    Nothing,
+    /// Everything is at zero.
+    Stopped,
+    /// Every wanted pod is ready.
+    Ready,
+    /// On the way.
+    Waiting(Refusal),
+    /// It does not get better by itself.
+    Broken(Refusal),
+}
+
+/// Reads the state. `replicas` is what the web part shall have.
+pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis {
+    if running.workloads.is_empty() {
+        return Diagnosis::Nothing;
+    }
+    if replicas == 0 {
+        let left: i32 = running.workloads.iter().map(|workload| workload.current_replicas.max(workload.replicas)).sum();
+        let message = format!("{left} pods are still stopping");
+        return if left == 0 { Diagnosis::Stopped } else { Diagnosis::Waiting(Refusal::new(Reason::Stopping, message)) };
+    }
+    let mut workloads: Vec<&Workload> = running.workloads.iter().collect();
+    workloads.sort_by_key(|workload| (std::cmp::Reverse(plan.role(workload.kind, &workload.name)), workload.name.clone()));
+    let asleep = workloads.iter().any(|workload| workload.replicas == 0 && workload.replicas_before_stop.is_some());
+    let problems = workloads.iter().filter_map(|workload| problem(workload, running, plan));
+    match worst(problems.collect()) {
+        Some(problem) => problem,
+        None if asleep => Diagnosis::Waiting(Refusal::new(Reason::Starting, "workloads are being started")),
+        None => Diagnosis::Ready,
+    }
+}
+
+/// Broken before waiting; within each the first, which is the cause. A lost node explains all that follows.
+fn worst(problems: Vec<Diagnosis>) -> Option<Diagnosis> {
+    let of_node = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(refusal) if refusal.reason == Reason::NodeDown);
+    let broken = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(_));
+    let found = problems.iter().find(|problem| of_node(problem)).or_else(|| problems.iter().find(|problem| broken(problem)));
+    found.or_else(|| problems.first()).cloned()
+}
+
+fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Diagnosis> {
+    if workload.replicas == 0 || (workload.observed && workload.updated && workload.ready_replicas >= workload.replicas) {
+        return None;
+    }
+    let pods: Vec<&Pod> = running.pods.iter().filter(|pod| pod.owner == (workload.kind, workload.name.clone()) && !pod.deleting).collect();
+    let database = plan.role(workload.kind, &workload.name) == WorkloadRole::Database;
+    let found = pods.iter().find_map(|pod| pod_problem(pod, running));
+    let found = found.unwrap_or_else(|| {
+        let message = format!("{:?} \"{}\" has {} of {} pods ready", workload.kind, workload.name, workload.ready_replicas, workload.replicas);
+        Diagnosis::Waiting(Refusal::new(Reason::WaitingForPods, message))
+    });
+    Some(if database { as_database(found) } else { found })
+}
+
+/// What happens to the database is named as such: Odoo's trouble is only its consequence.
+fn as_database(problem: Diagnosis) -> Diagnosis {
+    match problem {
+        Diagnosis::Broken(refusal) if refusal.reason != Reason::NodeDown => {
+            Diagnosis::Broken(Refusal::new(Reason::DatabaseDown, format!("the database is down: {}", refusal.message)))
+        }
+        Diagnosis::Waiting(refusal) if refusal.reason == Reason::WaitingForPods => {
+            Diagnosis::Waiting(Refusal::new(Reason::WaitingForDatabase, format!("waiting for the database: {}", refusal.message)))
+        }
+        other => other,
+    }
+}
+
+fn pod_problem(pod: &Pod, running: &Running) -> Option<Diagnosis> {
+    if pod.ready {
+        return None;
+    }
+    if pod.node_lost {
+        let node = pod.node.as_deref().unwrap_or("?");
+        let message = format!("node \"{node}\" does not answer; pod \"{}\" cannot be moved before it is back or removed", pod.name);
+        return Some(Diagnosis::Broken(Refusal::new(Reason::NodeDown, message)));
+    }
+    if let Some(complaint) = &pod.unschedulable {
+        let unbound: Vec<&str> = running.volumes.iter().filter(|volume| !volume.bound).map(|volume| volume.name.as_str()).collect();
+        let (reason, message) = if unbound.is_empty() {
+            (Reason::Unschedulable, format!("no node takes pod \"{}\": {complaint}", pod.name))
+        } else {
+            (Reason::WaitingForVolume, format!("volume \"{}\" is not bound: check its storage class", unbound.join("\", \"")))
+        };
+        return Some(Diagnosis::Waiting(Refusal::new(reason, message)));
+    }
+    pod.containers.iter().find_map(|container| container_problem(pod, container))
+}
+
+fn container_problem(pod: &Pod, container: &Container) -> Option<Diagnosis> {
+    if container.ready {
+        return None;
+    }
+    let place = format!("container \"{}\" of pod \"{}\"", container.name, pod.name);
+    if let Some((reason, message)) = &container.waiting {
+        match reason.as_str() {
+            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+                let message = format!("the image of {place} cannot be pulled ({reason}): {}", short(message));
+                return Some(Diagnosis::Broken(Refusal::new(Reason::ImagePull, message)));
+            }
+            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+                let message = format!("{place} cannot be created ({reason}): {}", short(message));
+                return Some(Diagnosis::Broken(Refusal::new(Reason::ContainerConfig, message)));
+            }
+            "CrashLoopBackOff" => return Some(crashed(&place, container, container.terminated.as_ref())),
+            _ => {}
+        }
+    }
+    let ended = container.terminated.as_ref().filter(|end| end.exit_code != 0 && end.current);
+    if ended.is_some() || container.restarts >= FLAPPING_RESTARTS {
+        return Some(crashed(&place, container, ended.or(container.terminated.as_ref())));
+    }
+    None
+}
+
+fn crashed(place: &str, container: &Container, end: Option<&Termination>) -> Diagnosis {
+    let how = end.map_or_else(|| "ended".to_owned(), |end| format!("ended with exit code {} ({})", end.exit_code, end.reason));
+    let restarts = container.restarts;
+    let reason = failure_reason(end, restarts);
+    let hint = match reason {
+        Reason::OutOfMemory => "give it more memory (spec.size or spec.resources), or fewer workers",
+        _ => "its log says why: kubectl logs with --previous",
+    };
+    Diagnosis::Broken(Refusal::new(reason, format!("{place} {how}, {restarts} restarts; {hint}")))
+}
+
+fn failure_reason(end: Option<&Termination>, restarts: i32) -> Reason {
+    match end {
+        Some(end) if end.reason == "OOMKilled" => Reason::OutOfMemory,
+        _ if restarts > 0 => Reason::CrashLoop,
+        _ => Reason::ContainerFailed,
+    }
+}
+
+/// Runtimes' messages can be pages long.
+fn short(message: &str) -> String {
+    message.chars().take(200).collect()
+}
+
+/// The latest failure of any container, if it is later than the one that is known.
+pub fn last_failure(known: Option<&LastFailure>, running: &Running) -> Option<LastFailure> {
+    let ends = running.pods.iter().flat_map(|pod| pod.containers.iter().map(move |container| (pod, container)));
+    let failures = ends.filter_map(|(pod, container)| {
+        let end = container.terminated.as_ref().filter(|end| end.exit_code != 0)?;
+        Some(LastFailure {
+            reason: failure_reason(Some(end), container.restarts).as_str(),
+            pod: pod.name.clone(),
+            container: container.name.clone(),
+            exit_code: Some(end.exit_code),
+            at: end.at.map(Time),
+            restarts: container.restarts,
+        })
+    });
+    let latest = failures.max_by_key(|failure| failure.at.as_ref().map(|time| time.0));
+    match (known, latest) {
+        (Some(known), Some(latest)) if latest.at.as_ref().map(|t| t.0) < known.at.as_ref().map(|t| t.0) => Some(known.clone()),
+        (known, latest) => latest.or_else(|| known.cloned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::Volume;
+    use jiff::Timestamp;
+    use odoofleet_api::template::WorkloadKind;
+
+    fn workload(kind: WorkloadKind, name: &str, ready: i32) -> Workload {
+        Workload {
+            kind,
+            name: name.into(),
+            release: "r".into(),
+            replicas: 1,
+            current_replicas: 1,
+            ready_replicas: ready,
+            observed: true,
+            updated: true,
+            replicas_before_stop: None,
+            selector: std::collections::BTreeMap::default(),
+            resource_version: "1".into(),
+        }
+    }
+
+    fn container(waiting: Option<&str>, end: Option<(&str, i32)>, restarts: i32) -> Container {
+        Container {
+            name: "odoo".into(),
+            init: false,
+            ready: false,
+            restarts,
+            waiting: waiting.map(|reason| (reason.into(), "why".into())),
+            terminated: end.map(|(reason, exit_code)| Termination { reason: reason.into(), exit_code, at: Some(Timestamp::UNIX_EPOCH), current: waiting.is_none() }),
+        }
+    }
+
+    fn pod(owner: (WorkloadKind, &str), containers: Vec<Container>) -> Pod {
+        Pod {
+            name: format!("{}-0", owner.1),
+            uid: owner.1.into(),
+            owner: (owner.0, owner.1.into()),
+            created_at: Timestamp::UNIX_EPOCH,
+            deleting: false,
+            ready: false,
+            unschedulable: None,
+            node_lost: false,
+            node: Some("n1".into()),
+            containers,
+        }
+    }
+
+    const WEB: (WorkloadKind, &str) = (WorkloadKind::Deployment, "r-web");
+    const DATABASE: (WorkloadKind, &str) = (WorkloadKind::StatefulSet, "r-postgresql");
+
+    fn diagnosis(web: (i32, Vec<Pod>), database: (i32, Vec<Pod>)) -> Diagnosis {
+        let running = Running {
+            workloads: vec![workload(WEB.0, WEB.1, web.0), workload(DATABASE.0, DATABASE.1, database.0)],
+            pods: [web.1, database.1].concat(),
+            ..Running::default()
+        };
+        diagnose(1, &running, &StopPlan::default())
+    }
+
+    fn reason(diagnosis: &Diagnosis) -> (bool, Reason) {
+        match diagnosis {
+            Diagnosis::Broken(refusal) => (true, refusal.reason),
+            Diagnosis::Waiting(refusal) => (false, refusal.reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_crash_is_told_with_container_reason_and_exit_code() {
+        let crash = |container| diagnosis((0, vec![pod(WEB, vec![container])]), (1, vec![]));
+        let table = [
+            (container(None, Some(("Error", 3)), 0), Reason::ContainerFailed),
+            (container(Some("CrashLoopBackOff"), Some(("Error", 1)), 4), Reason::CrashLoop),
+            (container(Some("CrashLoopBackOff"), Some(("OOMKilled", 137)), 2), Reason::OutOfMemory),
+            (container(None, Some(("OOMKilled", 137)), 0), Reason::OutOfMemory),
+            (container(Some("ImagePullBackOff"), None, 0), Reason::ImagePull),
+            (container(Some("CreateContainerConfigError"), None, 0), Reason::ContainerConfig),
+        ];
+        for (container, expected) in table {
+            assert_eq!(reason(&crash(container.clone())), (true, expected), "{container:?}");
+        }
+        let Diagnosis::Broken(refusal) = crash(container(None, Some(("Error", 3)), 0)) else { panic!() };
+        assert!(refusal.message.contains("\"odoo\"") && refusal.message.contains("exit code 3"), "{}", refusal.message);
+        assert_eq!(reason(&crash(container(Some("ContainerCreating"), None, 0))), (false, Reason::WaitingForPods));
+    }
+
+    #[test]
+    fn the_cause_is_named_before_its_consequence() {
+        let crashing = |owner| pod(owner, vec![container(None, Some(("Error", 1)), 0)]);
+        assert_eq!(reason(&diagnosis((0, vec![crashing(WEB)]), (0, vec![crashing(DATABASE)]))), (true, Reason::DatabaseDown));
+        let mut lost = crashing(WEB);
+        lost.node_lost = true;
+        assert_eq!(reason(&diagnosis((0, vec![lost]), (0, vec![crashing(DATABASE)]))), (true, Reason::NodeDown));
+        let starting = |owner| pod(owner, vec![container(Some("PodInitializing"), None, 0)]);
+        assert_eq!(reason(&diagnosis((0, vec![starting(WEB)]), (0, vec![starting(DATABASE)]))), (false, Reason::WaitingForDatabase));
+        assert_eq!(reason(&diagnosis((0, vec![crashing(WEB)]), (0, vec![starting(DATABASE)]))), (true, Reason::ContainerFailed));
+    }
+
+    #[test]
+    fn what_a_pending_pod_waits_for_is_named() {
+        let mut waiting = pod(WEB, vec![]);
+        waiting.unschedulable = Some("0/3 nodes are available".into());
+        assert_eq!(reason(&diagnosis((0, vec![waiting.clone()]), (1, vec![]))), (false, Reason::Unschedulable));
+        let running = Running {
+            workloads: vec![workload(WEB.0, WEB.1, 0)],
+            pods: vec![waiting],
+            volumes: vec![Volume { name: "r-filestore".into(), bound: false }],
+            ..Running::default()
+        };
+        let Diagnosis::Waiting(refusal) = diagnose(1, &running, &StopPlan::default()) else { panic!() };
+        assert_eq!(refusal.reason, Reason::WaitingForVolume);
+        assert!(refusal.message.contains("r-filestore"));
+    }
+
+    #[test]
+    fn the_last_failure_stays_after_the_pod_is_gone_and_yields_to_a_later_one() {
+        let mut running = Running { pods: vec![pod(WEB, vec![container(None, Some(("OOMKilled", 137)), 1)])], ..Running::default() };
+        let first = last_failure(None, &running).unwrap();
+        assert_eq!((first.reason.as_str(), first.exit_code), ("OutOfMemory", Some(137)));
+        assert_eq!(last_failure(Some(&first), &Running::default()), Some(first.clone()));
+        running.pods[0].containers[0].terminated = Some(Termination { reason: "Error".into(), exit_code: 1, at: Some(Timestamp::from_second(9).unwrap()), current: true });
+        assert_eq!(last_failure(Some(&first), &running).unwrap().exit_code, Some(1));
+    }
+}

@@ -1,0 +1,1 @@
+//! Tables for the choice of the next step.

@@ -1,0 +1,186 @@
+//! Stop and start: which workload gets how many pods next.
+
+use odoofleet_api::template::{WorkloadKind, WorkloadRole};
+
+use crate::observed::{Running, Workload};
+use crate::template::StopPlan;
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Towards zero.
+    Stop,
+    /// Up from zero.
+    Start,
+    /// From one number to another.
+    Adjust,
+}
+
+/// What to do to the workloads now. What follows comes with the next look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScaleStep {
+    /// Which way.
+    pub direction: Direction,
+    /// Workloads to scale.
+    pub workloads: Vec<Scaling>,
+    /// CronJobs to suspend (true) or to resume (false).
+    pub cron_jobs: Vec<(String, bool)>,
+}
+
+/// A workload to scale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scaling {
+    /// Kind.
+    pub kind: WorkloadKind,
+    /// Name.
+    pub name: String,
+    /// Number of pods that it gets.
+    pub replicas: i32,
+    /// Number of pods to be remembered for the next start.
+    pub remember: Option<i32>,
+}
+
+/// The next scaling, if any: `replicas` is what the web part shall have, 0 means that everything stops.
+pub fn next(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
+    if replicas == 0 { stop(running, plan) } else { start(replicas, running, plan) }
+}
+
+fn stop(running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
+    let (applications, databases) = by_role(running, plan);
+    let up = |workloads: &[&Workload]| workloads.iter().any(|workload| workload.replicas > 0);
+    let gone = applications.iter().all(|workload| workload.replicas == 0 && workload.observed && workload.current_replicas == 0);
+    let targets = if up(&applications) {
+        &applications
+    } else if gone && up(&databases) {
+        &databases
+    } else {
+        &Vec::new()
+    };
+    let to_zero = |workload: &&Workload| Scaling {
+        kind: workload.kind,
+        name: workload.name.clone(),
+        replicas: 0,
+        remember: Some(workload.replicas),
+    };
+    let workloads: Vec<Scaling> = targets.iter().filter(|workload| workload.replicas > 0).map(to_zero).collect();
+    step(Direction::Stop, workloads, running, true)
+}
+
+fn start(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
+    let (applications, databases) = by_role(running, plan);
+    let is_live = |workload: &Workload| plan.is_live(workload.kind, &workload.name, applications.len());
+    let asleep = running.workloads.iter().any(|workload| is_live(workload) && workload.replicas == 0);
+    let scaling = |workload: &Workload, replicas| Scaling { kind: workload.kind, name: workload.name.clone(), replicas, remember: None };
+    // A workload at zero is woken if it was put to sleep by us, or if the whole environment is asleep.
+    let wakes = |workload: &Workload| workload.replicas == 0 && (asleep || workload.replicas_before_stop.is_some());
+    let awake_count = |workload: &Workload| workload.replicas_before_stop.filter(|count| *count > 0).unwrap_or(1);
+
+    let sleeping: Vec<Scaling> = databases.iter().filter(|w| wakes(w)).map(|w| scaling(w, awake_count(w))).collect();
+    if !sleeping.is_empty() {
+        return step(Direction::Start, sleeping, running, true);
+    }
+    let database_ready = databases.iter().all(|workload| workload.observed && workload.ready_replicas >= workload.replicas);
+    if asleep && !database_ready {
+        return None;
+    }
+    let target = |workload: &&Workload| {
+        if is_live(workload) {
+            (workload.replicas != replicas).then(|| scaling(workload, replicas))
+        } else {
+            wakes(workload).then(|| scaling(workload, awake_count(workload)))
+        }
+    };
+    let workloads: Vec<Scaling> = applications.iter().filter_map(target).collect();
+    step(if asleep { Direction::Start } else { Direction::Adjust }, workloads, running, false)
+}
+
+fn step(direction: Direction, workloads: Vec<Scaling>, running: &Running, suspend: bool) -> Option<ScaleStep> {
+    // CronJobs sleep from the first moment of a stop to the last of a start.
+    let cron_jobs: Vec<(String, bool)> = match direction {
+        Direction::Stop => running.cron_jobs.iter().filter(|job| !job.suspended).map(|job| (job.name.clone(), true)).collect(),
+        Direction::Start if !suspend => running.cron_jobs.iter().filter(|job| job.suspended).map(|job| (job.name.clone(), false)).collect(),
+        Direction::Start | Direction::Adjust => Vec::new(),
+    };
+    if workloads.is_empty() && cron_jobs.is_empty() { None } else { Some(ScaleStep { direction, workloads, cron_jobs }) }
+}
+
+fn by_role<'a>(running: &'a Running, plan: &StopPlan) -> (Vec<&'a Workload>, Vec<&'a Workload>) {
+    running.workloads.iter().partition(|workload| plan.role(workload.kind, &workload.name) == WorkloadRole::Application)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::CronJob;
+
+    fn workload(kind: WorkloadKind, name: &str, replicas: i32, ready: i32, before: Option<i32>) -> Workload {
+        Workload {
+            kind,
+            name: name.into(),
+            release: "r".into(),
+            replicas,
+            current_replicas: ready.max(replicas),
+            ready_replicas: ready,
+            observed: true,
+            updated: true,
+            replicas_before_stop: before,
+            selector: std::collections::BTreeMap::default(),
+            resource_version: "1".into(),
+        }
+    }
+
+    fn fleet(web: (i32, i32, Option<i32>), cron: (i32, i32, Option<i32>), database: (i32, i32, Option<i32>)) -> Running {
+        Running {
+            workloads: vec![
+                workload(WorkloadKind::Deployment, "r-web", web.0, web.1, web.2),
+                workload(WorkloadKind::Deployment, "r-cron", cron.0, cron.1, cron.2),
+                workload(WorkloadKind::StatefulSet, "r-postgresql", database.0, database.1, database.2),
+            ],
+            cron_jobs: vec![CronJob { name: "r-backup".into(), release: "r".into(), suspended: web.0 == 0 }],
+            ..Running::default()
+        }
+    }
+
+    fn plan() -> StopPlan {
+        use crate::template::WorkloadRule;
+        StopPlan::new(vec![WorkloadRule { kind: WorkloadKind::Deployment, name: "r-web".into(), role: WorkloadRole::Application, live: true }])
+    }
+
+    fn targets(replicas: i32, running: &Running) -> Vec<(String, i32)> {
+        next(replicas, running, &plan()).map_or_else(Vec::new, |step| step.workloads.into_iter().map(|s| (s.name, s.replicas)).collect())
+    }
+
+    #[test]
+    fn odoo_stops_before_its_database_and_counts_are_remembered() {
+        let running = fleet((3, 3, None), (1, 1, None), (1, 1, None));
+        let first = next(0, &running, &plan()).unwrap();
+        assert_eq!(first.workloads.iter().map(|s| (s.name.as_str(), s.replicas, s.remember)).collect::<Vec<_>>(), [("r-web", 0, Some(3)), ("r-cron", 0, Some(1))]);
+        assert_eq!(first.cron_jobs, [("r-backup".to_owned(), true)]);
+        let still_there = fleet((0, 2, Some(3)), (0, 0, Some(1)), (1, 1, None));
+        assert_eq!(targets(0, &still_there), [], "pods of Odoo are still there");
+        let gone = fleet((0, 0, Some(3)), (0, 0, Some(1)), (1, 1, None));
+        assert_eq!(targets(0, &gone), [("r-postgresql".to_owned(), 0)]);
+        assert_eq!(next(0, &fleet((0, 0, Some(3)), (0, 0, Some(1)), (0, 0, Some(1))), &plan()), None);
+    }
+
+    #[test]
+    fn the_database_starts_first_and_the_spec_counts_for_the_web_part() {
+        let asleep = fleet((0, 0, Some(3)), (0, 0, Some(1)), (0, 0, Some(1)));
+        assert_eq!(targets(2, &asleep), [("r-postgresql".to_owned(), 1)]);
+        assert_eq!(targets(2, &fleet((0, 0, Some(3)), (0, 0, Some(1)), (1, 0, Some(1)))), [], "the database is not ready yet");
+        let ready = fleet((0, 0, Some(3)), (0, 0, Some(1)), (1, 1, Some(1)));
+        let step = next(2, &ready, &plan()).unwrap();
+        assert_eq!(step.direction, Direction::Start);
+        assert_eq!(targets(2, &ready), [("r-web".to_owned(), 2), ("r-cron".to_owned(), 1)]);
+        assert_eq!(step.cron_jobs, [("r-backup".to_owned(), false)]);
+    }
+
+    #[test]
+    fn unknown_counts_start_with_one_and_what_runs_is_left_alone() {
+        assert_eq!(targets(1, &fleet((0, 0, None), (0, 0, None), (0, 0, None))), [("r-postgresql".to_owned(), 1)]);
+        assert_eq!(targets(1, &fleet((1, 0, None), (5, 5, None), (1, 1, None))), []);
+        assert_eq!(targets(1, &fleet((1, 1, None), (0, 0, None), (1, 1, None))), [], "the chart itself may want zero");
+        let adjusted = next(2, &fleet((1, 1, None), (1, 1, None), (1, 1, None)), &plan()).unwrap();
+        assert_eq!((adjusted.direction, adjusted.cron_jobs.len()), (Direction::Adjust, 0));
+    }
+}

@@ -1,0 +1,412 @@
+//! From a spec and its references to an environment that cannot be wrong.
+
+use odoofleet_api::conditions::Reason;
+use odoofleet_api::environment::{OdooEnvironmentSpec, Stage};
+use odoofleet_api::names::{CustomerName, ReleaseName};
+use odoofleet_api::{Object, OdooEnvironment, labels};
+use serde_json::{Value, json};
+
+use super::references::{
+    CustomerView, ObjectKind, ObjectName, ReferencedObject, References, VersionView, hosts, named_objects, names,
+};
+use super::{Refusal, git};
+use crate::customer::{applies_to, may_install};
+use crate::digest;
+use crate::template::StopPlan;
+use crate::values::{
+    BoundValue, InputContext, Inputs, Layer, Layers, ValuePath, apply_bindings, bound_layer,
+};
+
+/// Form of the spec hash; a new form upgrades every release once.
+const HASH_FORMAT: u32 = 1;
+
+/// An environment that cannot be wrong.
+#[derive(Clone)]
+pub struct Validated {
+    /// Namespace.
+    pub namespace: String,
+    /// Name of the environment.
+    pub environment: String,
+    /// UID of the environment.
+    pub uid: String,
+    /// Customer.
+    pub customer: CustomerName,
+    /// Release.
+    pub release: ReleaseName,
+    /// Stage.
+    pub stage: Stage,
+    /// Template version.
+    pub version: VersionView,
+    /// Pods of the web part that shall run now.
+    pub replicas: i32,
+    /// Why that is less than the spec wishes for.
+    pub overlay: Option<Refusal>,
+    /// Final values; what Secrets and ConfigMaps feed is still missing.
+    pub values: Object,
+    /// What Secrets and ConfigMaps feed.
+    pub fed: Vec<FedValue>,
+    /// Digest of everything that goes into the release.
+    pub spec_hash: String,
+    /// Changes with every input, and says nothing about what it is.
+    pub inputs: String,
+    /// How it is stopped and started.
+    pub stop_plan: StopPlan,
+    /// Why a first installation must not happen.
+    pub install_refusal: Option<Refusal>,
+    /// Name of the Secret with generated passwords, if the operator keeps one.
+    pub generated_secret: String,
+    /// Seconds that one Helm operation may take.
+    pub helm_timeout: i32,
+    /// `odoofleet.dev/allow-data-loss`, as it stands.
+    pub allow_data_loss: Option<String>,
+}
+
+/// One value from a Secret or ConfigMap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FedValue {
+    /// Where it goes.
+    pub to: ValuePath,
+    /// Where it comes from.
+    pub object: ObjectName,
+    /// Its key.
+    pub key: String,
+}
+
+/// Name of the Secret that holds the passwords which the operator generates for a release.
+pub fn generated_secret(release: &ReleaseName) -> String {
+    format!("{release}-odoofleet")
+}
+
+/// Checks everything that can be known without Helm.
+pub fn validate(environment: &OdooEnvironment, references: &References) -> Result<Validated, Refusal> {
+    let spec = &environment.spec;
+    let (customer_name, release) = names(spec).map_err(|error| Refusal::new(Reason::InvalidSpec, error.to_string()))?;
+    let Some(customer) = &references.customer else {
+        let message = format!("customer \"{customer_name}\" does not exist: create the OdooCustomer; what runs goes on until then");
+        return Err(Refusal::new(Reason::CustomerNotFound, message));
+    };
+    check_rivals(spec, &customer_name, environment, references)?;
+    check_references(spec, &customer_name, references)?;
+    git::check(spec.git.as_ref().map_or(&[], |git| &git.customer_addons), &references.allowed_git_hosts)?;
+    let version = references.version.clone()?;
+    check_major(environment, &version)?;
+
+    let (replicas, overlay) = effective_replicas(spec, customer);
+    let generated_secret = generated_secret(&release);
+    let master = spec.master_password_secret_ref.as_ref().map_or(generated_secret.as_str(), |reference| reference.name.as_str());
+    let context = InputContext {
+        customer_id: &customer.id,
+        release: &release,
+        master_password_secret: master,
+        database_secret: &generated_secret,
+        odoo_version: &version.content.odoo_version,
+        postgres_major: version.content.postgres_major,
+    };
+    let inputs = Inputs::new(spec, replicas, &context);
+    let values = Values::compose(spec, &version, &inputs, references)?;
+    Ok(Validated {
+        namespace: references.namespace.clone(),
+        environment: environment.metadata.name.clone().unwrap_or_default(),
+        uid: environment.metadata.uid.clone().unwrap_or_default(),
+        install_refusal: install_refusal(customer, &customer_name, references.rank_in_customer),
+        inputs: fingerprint(environment, &version, references),
+        spec_hash: spec_hash(&values, &version, &release, &references.namespace),
+        stop_plan: version.content.stop_plan(&release),
+        customer: customer_name,
+        release,
+        stage: spec.stage,
+        replicas,
+        overlay,
+        values: values.composed,
+        fed: values.fed,
+        generated_secret,
+        helm_timeout: spec.timeouts.as_ref().and_then(|timeouts| timeouts.helm).unwrap_or(300),
+        allow_data_loss: annotation(environment, labels::ALLOW_DATA_LOSS),
+        version,
+    })
+}
+
+fn annotation(environment: &OdooEnvironment, key: &str) -> Option<String> {
+    environment.metadata.annotations.as_ref().and_then(|all| all.get(key)).cloned()
+}
+
+fn check_rivals(
+    spec: &OdooEnvironmentSpec,
+    customer: &CustomerName,
+    environment: &OdooEnvironment,
+    references: &References,
+) -> Result<(), Refusal> {
+    let (_, release) = names(spec).map_err(|error| Refusal::new(Reason::InvalidSpec, error.to_string()))?;
+    let hosts = hosts(spec);
+    let name = environment.metadata.name.as_deref().unwrap_or_default();
+    for rival in &references.rivals {
+        let returns = rival.retained && rival.environment == name && rival.customer == customer.as_str();
+        if returns || !(rival.older || rival.retained) {
+            continue;
+        }
+        let holder = if rival.retained { "the retained release" } else { "environment" };
+        if rival.release == release.as_str() {
+            let message = format!("release name \"{release}\" is taken by {holder} \"{}\" of customer \"{}\": choose another serviceName", rival.environment, rival.customer);
+            let reason = if rival.retained { Reason::ReleaseOwnedByAnother } else { Reason::ReleaseNameTaken };
+            return Err(Refusal::new(reason, message));
+        }
+        if let Some(host) = hosts.iter().find(|host| rival.hosts.contains(host)) {
+            let message = format!("host \"{host}\" belongs to {holder} \"{}\": choose another host, or take it away there first", rival.environment);
+            return Err(Refusal::new(Reason::HostTaken, message));
+        }
+    }
+    Ok(())
+}
+
+fn check_references(spec: &OdooEnvironmentSpec, customer: &CustomerName, references: &References) -> Result<(), Refusal> {
+    named_objects(spec).iter().try_for_each(|object| references.check_object(object, customer))?;
+    match &spec.master_password_secret_ref {
+        Some(reference) => {
+            let object = ObjectName { kind: ObjectKind::Secret, name: reference.name.clone() };
+            references.key_digest(&object, "admin_passwd").map(drop)
+        }
+        None => Ok(()),
+    }
+}
+
+/// A change of a major version is confirmed by an annotation that names it, such as `17.0→18.0`.
+fn check_major(environment: &OdooEnvironment, version: &VersionView) -> Result<(), Refusal> {
+    let status = environment.status.clone().unwrap_or_default();
+    if status.release.is_none() {
+        return Ok(());
+    }
+    let confirmed = annotation(environment, labels::MAJOR_UPGRADE).map(|text| text.replace("->", "→"));
+    let mut changes = Vec::new();
+    if let Some(old) = status.odoo_version.filter(|old| major(old) != major(&version.content.odoo_version)) {
+        changes.push(("Odoo", format!("{old}→{}", version.content.odoo_version)));
+    }
+    if let (Some(old), Some(new)) = (status.postgres_major, version.content.postgres_major)
+        && old != new
+    {
+        changes.push(("PostgreSQL", format!("{old}→{new}")));
+    }
+    let confirmations: Vec<&str> = confirmed.iter().flat_map(|text| text.split(',')).map(str::trim).collect();
+    let Some((what, change)) = changes.into_iter().find(|(_, change)| !confirmations.contains(&change.as_str())) else { return Ok(()) };
+    let name = environment.metadata.name.as_deref().unwrap_or_default();
+    Err(Refusal::new(
+        Reason::MajorUpgradeNotConfirmed,
+        format!("template version \"{}\" changes {what} {change}, which cannot be undone: make a backup, then kubectl annotate oenv {name} '{}={change}'", version.content.version, labels::MAJOR_UPGRADE),
+    ))
+}
+
+fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or(version)
+}
+
+fn effective_replicas(spec: &OdooEnvironmentSpec, customer: &CustomerView) -> (i32, Option<Refusal>) {
+    let Some(stop) = customer.stop.as_ref().filter(|stop| applies_to(stop, spec.stage)) else { return (spec.replicas, None) };
+    let (reason, what) = match stop.reason.as_str() {
+        "CustomerTerminated" => (Reason::CustomerTerminated, "the customer's contract is terminated"),
+        "CustomerExpired" => (Reason::CustomerExpired, "the customer's contract has expired"),
+        _ => (Reason::CustomerSuspended, "the customer is suspended"),
+    };
+    (0, Some(Refusal::new(reason, format!("stopped because {what}, since {}; data is kept, and it starts again when that ends", stop.since))))
+}
+
+fn install_refusal(customer: &CustomerView, name: &CustomerName, rank: usize) -> Option<Refusal> {
+    match customer.phase {
+        None => return Some(Refusal::new(Reason::Progressing, format!("customer \"{name}\" has not been looked at yet"))),
+        Some(phase) if !may_install(phase) => {
+            let message = format!("customer \"{name}\" is {phase:?}: environments are installed only while the lifecycle is Trial or Active and the contract holds");
+            return Some(Refusal::new(Reason::CustomerNotActive, message));
+        }
+        Some(_) => {}
+    }
+    let limit = customer.max_environments.and_then(|limit| usize::try_from(limit).ok())?;
+    let message = || format!("customer \"{name}\" may have {limit} environments (spec.limits.environments), and has them: delete one or raise the limit");
+    (rank >= limit).then(|| Refusal::new(Reason::LimitExceeded, message()))
+}
+
+/// Changes whenever a new try of something that failed makes sense.
+fn fingerprint(environment: &OdooEnvironment, version: &VersionView, references: &References) -> String {
+    // Versions, not digests of contents: a digest in status would let its readers test guesses of a password.
+    let version_of = |object: &ReferencedObject| match object {
+        ReferencedObject::Found { resource_version, .. } => resource_version.clone(),
+        ReferencedObject::Unlabelled | ReferencedObject::Missing => String::new(),
+    };
+    let objects: Vec<String> = references.objects.values().map(version_of).collect();
+    let words = [labels::ALLOW_DATA_LOSS, labels::MAJOR_UPGRADE, labels::REQUESTED_AT].map(|key| annotation(environment, key));
+    let value = json!([
+        environment.metadata.generation,
+        version.digest,
+        words,
+        references.customer.as_ref().map(|customer| &customer.id),
+        environment.metadata.uid,
+        objects,
+    ]);
+    digest::base32(digest::canonical(&value).as_bytes()).chars().take(8).collect()
+}
+
+struct Values {
+    composed: Object,
+    fed: Vec<FedValue>,
+    fed_digests: Vec<(String, String)>,
+    live_paths: Vec<ValuePath>,
+}
+
+impl Values {
+    fn compose(spec: &OdooEnvironmentSpec, version: &VersionView, inputs: &Inputs, references: &References) -> Result<Self, Refusal> {
+        let content = &version.content;
+        let bound = apply_bindings(&content.bindings, inputs).map_err(|error| Refusal::new(Reason::TemplateNotReady, error.to_string()))?;
+        check_required(&content.required, inputs)?;
+        check_bound(version, inputs)?;
+        check_collisions(spec, &bound, &content.secret_value_paths())?;
+        let (fed, fed_digests) = fed_values(spec, references)?;
+
+        let invalid = |error: crate::values::PathError| Refusal::new(Reason::ValueNotAllowed, error.to_string());
+        let mut fed_layer = Object::new();
+        for value in &fed {
+            value.to.set(&mut fed_layer, json!("")).map_err(invalid)?;
+        }
+        let mut layers = Layers::default();
+        layers.push(Layer::Template, content.values.clone());
+        layers.push(Layer::Environment, spec.values.clone());
+        layers.push(Layer::ValuesFrom, fed_layer);
+        layers.push(Layer::Input, bound_layer(&bound).map_err(invalid)?);
+        let composed = layers.composed();
+        check_schema(version, &layers, &fed)?;
+        Ok(Self { composed, fed, fed_digests, live_paths: content.live_paths() })
+    }
+}
+
+fn check_required(required: &[String], inputs: &Inputs) -> Result<(), Refusal> {
+    let missing: Vec<&str> = required.iter().map(String::as_str).filter(|name| inputs.get(name).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::InputRequired, format!("the template requires \"spec.{}\": set it", missing.join("\", \"spec."))))
+}
+
+/// An input that is set and reaches no value would be a wish that nobody hears.
+fn check_bound(version: &VersionView, inputs: &Inputs) -> Result<(), Refusal> {
+    let covers = |from: &str, input: &str| {
+        from == input || input.strip_prefix(from).is_some_and(|rest| rest.starts_with('.')) || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.'))
+    };
+    let is_bound = |input: &String| {
+        version.content.bindings.iter().any(|binding| {
+            binding.from.as_deref().is_some_and(|from| covers(from, input))
+                || binding.value.as_deref().is_some_and(|value| value.contains(&format!("inputs.{input}")))
+        })
+    };
+    let Some(deaf) = inputs.set_by_user().into_iter().find(|input| !is_bound(input)) else { return Ok(()) };
+    let message = format!("template \"{}\" does not bind \"spec.{deaf}\" to a value of its chart: remove the field, or add a binding to the template", version.template);
+    Err(Refusal::new(Reason::InputNotBound, message))
+}
+
+fn check_collisions(spec: &OdooEnvironmentSpec, bound: &[BoundValue], secret_paths: &[ValuePath]) -> Result<(), Refusal> {
+    let refuse = |message: String| Err(Refusal::new(Reason::ValueNotAllowed, message));
+    for item in bound {
+        if sets(&spec.values, &item.to) {
+            return refuse(item.collision("spec.values", &item.to));
+        }
+    }
+    for path in secret_paths {
+        let plain = path.get(&spec.values).is_some_and(|value| !value.is_null() && value.as_str() != Some(""));
+        if plain {
+            return refuse(format!("\"spec.values.{path}\" may only come from a Secret: use spec.valuesFrom with secretKeyRef"));
+        }
+    }
+    for from in &spec.values_from {
+        let target = ValuePath::parse(&from.target_path).map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
+        if let Some(item) = bound.iter().find(|item| item.value.is_some() && item.to.overlaps(&target)) {
+            return refuse(item.collision("spec.valuesFrom", &target));
+        }
+        if from.secret_key_ref.is_none() && secret_paths.iter().any(|path| path.overlaps(&target)) {
+            return refuse(format!("\"{target}\" may only come from a Secret: use secretKeyRef"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether values decide what stands at a path: they set it, or put something that is not a map on the way to it.
+fn sets(values: &Object, path: &ValuePath) -> bool {
+    if path.get(values).is_some() {
+        return true;
+    }
+    path.set(&mut values.clone(), Value::Null).is_err()
+}
+
+fn fed_values(
+    spec: &OdooEnvironmentSpec,
+    references: &References,
+) -> Result<(Vec<FedValue>, Vec<(String, String)>), Refusal> {
+    let (mut fed, mut digests) = (Vec::new(), Vec::new());
+    for from in &spec.values_from {
+        let (kind, key) = match (&from.secret_key_ref, &from.config_map_key_ref) {
+            (Some(key), None) => (ObjectKind::Secret, key),
+            (None, Some(key)) => (ObjectKind::ConfigMap, key),
+            _ => return Err(Refusal::new(Reason::InvalidSpec, "spec.valuesFrom needs exactly one of secretKeyRef and configMapKeyRef")),
+        };
+        let object = ObjectName { kind, name: key.name.clone() };
+        let digest = references.key_digest(&object, &key.key)?.to_owned();
+        let to = ValuePath::parse(&from.target_path).map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
+        digests.push((to.to_string(), digest));
+        fed.push(FedValue { to, object, key: key.key.clone() });
+    }
+    Ok((fed, digests))
+}
+
+fn check_schema(version: &VersionView, layers: &Layers, fed: &[FedValue]) -> Result<(), Refusal> {
+    let Some(schema) = &version.schema else { return Ok(()) };
+    let mut with_defaults = Layers::default();
+    with_defaults.push(Layer::Chart, version.chart.values.clone());
+    with_defaults.extend(layers);
+    let unknown: Vec<ValuePath> = fed.iter().map(|value| value.to.clone()).collect();
+    let violations = schema.check(&with_defaults, &unknown);
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    Err(Refusal::new(Reason::SchemaViolation, format!("the values do not match the chart's schema: {}", list.join("; "))))
+}
+
+/// Digest over everything that goes into a release, except what is scaled live. What Secrets feed counts by its digest.
+fn spec_hash(values: &Values, version: &VersionView, release: &ReleaseName, namespace: &str) -> String {
+    let mut hashed = values.composed.clone();
+    for path in &values.live_paths {
+        path.remove(&mut hashed);
+    }
+    let everything = json!([
+        HASH_FORMAT,
+        release.as_str(),
+        namespace,
+        version.content.chart_digest,
+        version.digest,
+        hashed,
+        values.fed_digests,
+    ]);
+    digest::base32(digest::canonical(&everything).as_bytes())
+}
+
+impl Validated {
+    /// `odoofleet.dev/allow-data-loss` names this release and this revision.
+    pub fn allows_data_loss(&self, revision: i64) -> bool {
+        self.allow_data_loss.as_deref() == Some(&format!("{}/{revision}", self.release))
+    }
+
+    /// Labels of every revision that is made for this environment.
+    pub fn release_labels(&self, revision: i64) -> Vec<(&'static str, String)> {
+        vec![
+            (labels::CUSTOMER, self.customer.to_string()),
+            (labels::ENVIRONMENT, self.environment.clone()),
+            (labels::ENVIRONMENT_UID, self.uid.clone()),
+            (labels::SPEC_HASH, self.spec_hash.clone()),
+            (labels::REVISION, revision.to_string()),
+        ]
+    }
+
+    /// The claim on the release.
+    pub fn claim(&self) -> crate::release::Claim<'_> {
+        crate::release::Claim {
+            customer: self.customer.as_str(),
+            environment: &self.environment,
+            environment_uid: &self.uid,
+            spec_hash: &self.spec_hash,
+        }
+    }
+}
