@@ -185,7 +185,7 @@ pub struct Claim<'a> {
 /// A release as seen by one who claims it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReleaseState {
-    /// There is none, or what was there is uninstalled.
+    /// There is none.
     Absent,
     /// It holds what it should.
     Current,
@@ -206,7 +206,7 @@ pub enum ReleaseState {
         /// That environment.
         environment: String,
     },
-    /// Helm is, or was, uninstalling it.
+    /// Somebody's Helm is uninstalling it, or did so and kept its history.
     Uninstalling,
 }
 
@@ -224,8 +224,7 @@ impl ReleaseState {
         let by_hand = ownership.revision != Some(newest.number);
         match newest.status {
             status if status.is_pending() => Self::Locked,
-            ReleaseStatus::Uninstalling => Self::Uninstalling,
-            ReleaseStatus::Uninstalled => Self::Absent,
+            ReleaseStatus::Uninstalling | ReleaseStatus::Uninstalled => Self::Uninstalling,
             _ if !ownership.is_ours() => Self::Foreign,
             ReleaseStatus::Failed => Self::Failed,
             ReleaseStatus::Deployed if by_hand => Self::ChangedByHand,
@@ -287,7 +286,7 @@ mod tests {
             (revision(1, S::PendingInstall, |o| *o = Ownership::default()), ReleaseState::Locked),
             (revision(1, S::Deployed, |o| *o = Ownership::default()), ReleaseState::Foreign),
             (revision(1, S::Failed, |o| *o = Ownership::default()), ReleaseState::Foreign),
-            (revision(1, S::Uninstalled, |_| {}), ReleaseState::Absent),
+            (revision(1, S::Uninstalled, |_| {}), ReleaseState::Uninstalling),
             (revision(1, S::Deployed, |o| o.environment_uid = Some("u0".into())), ReleaseState::Outdated),
             (revision(1, S::Deployed, |o| o.retained_at = Some(1)), ReleaseState::Outdated),
             (revision(1, S::Superseded, |_| {}), ReleaseState::Outdated),

@@ -1,0 +1,12 @@
+//! Drives Helm: what is asked of a worker and what it answers, and the pool of workers.
+//!
+//! A worker is the small Go program in `worker/`, built on Helm's own library. It is a child process that does one
+//! operation at a time, so that a chart that hangs or floods is killed with its own process and nobody else's.
+
+pub mod pool;
+pub mod protocol;
+mod queue;
+mod worker;
+
+pub use pool::{Event, Lane, Outcome, Pool, PoolConfig, Submitted};
+pub use protocol::{Action, Chart, ErrorClass, Request, WorkerError};

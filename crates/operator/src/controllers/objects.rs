@@ -1,0 +1,58 @@
+//! What controllers do to any of our objects: finalizers and status.
+
+use std::fmt::Debug;
+
+use kube::api::{Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use odoofleet_api::labels;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::context::Context;
+
+/// Adds or removes our finalizer. The object's version is a precondition: somebody else's finalizer is never lost.
+pub async fn set_finalizer<K>(ctx: &Context, object: &K, wanted: bool) -> kube::Result<()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let present = object.finalizers().iter().any(|finalizer| finalizer == labels::FINALIZER);
+    if present == wanted {
+        return Ok(());
+    }
+    let mut finalizers: Vec<&str> = object.finalizers().iter().map(String::as_str).filter(|f| *f != labels::FINALIZER).collect();
+    if wanted {
+        finalizers.push(labels::FINALIZER);
+    }
+    let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": object.resource_version(), "uid": object.uid() } });
+    let api: Api<K> = ctx.api();
+    let params = PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch(&object.name_any(), &params, &Patch::Merge(&patch)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        // The next event brings the newer object.
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// Applies a status as a whole: what is not in it any more goes away. An object of another UID is not written to.
+pub async fn apply_status<K, S>(ctx: &Context, object: &K, status: &S) -> kube::Result<()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    S: Serialize,
+{
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": { "name": object.name_any(), "uid": object.uid() },
+        "status": status,
+    });
+    let api: Api<K> = ctx.api();
+    let params = PatchParams::apply(labels::STATUS_FIELD_MANAGER).force();
+    match api.patch_status(&object.name_any(), &params, &Patch::Apply(&patch)).await {
+        // It is gone, or another has taken its name: the next event says which.
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        result => result.map(drop),
+    }
+}

@@ -1,0 +1,149 @@
+//! From Kubernetes' objects to the few facts that decisions need.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::CronJob as BatchCronJob;
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod as CorePod, PodStatus, Service};
+use kube::ResourceExt;
+use odoofleet_api::labels;
+use odoofleet_api::template::WorkloadKind;
+use odoofleet_core::observed::{Container, CronJob, Pod, ServicePort, Termination, Volume, Workload};
+
+/// The release that an object says it belongs to, as Helm wrote it.
+pub fn release_of(object: &impl ResourceExt) -> Option<String> {
+    object.annotations().get(labels::HELM_RELEASE_NAME).cloned()
+}
+
+/// Reads a Deployment.
+pub fn deployment(object: &Deployment) -> Option<Workload> {
+    let (spec, status) = (object.spec.clone()?, object.status.clone().unwrap_or_default());
+    let replicas = spec.replicas.unwrap_or(1);
+    Some(Workload {
+        kind: WorkloadKind::Deployment,
+        name: object.name_any(),
+        release: release_of(object)?,
+        replicas,
+        current_replicas: status.replicas.unwrap_or_default(),
+        ready_replicas: status.ready_replicas.unwrap_or_default(),
+        observed: status.observed_generation >= object.metadata.generation,
+        updated: status.updated_replicas.unwrap_or_default() >= replicas,
+        replicas_before_stop: remembered(object),
+        selector: spec.selector.match_labels.unwrap_or_default(),
+        resource_version: object.resource_version().unwrap_or_default(),
+    })
+}
+
+/// Reads a StatefulSet.
+pub fn stateful_set(object: &StatefulSet) -> Option<Workload> {
+    let (spec, status) = (object.spec.clone()?, object.status.clone().unwrap_or_default());
+    let replicas = spec.replicas.unwrap_or(1);
+    Some(Workload {
+        kind: WorkloadKind::StatefulSet,
+        name: object.name_any(),
+        release: release_of(object)?,
+        replicas,
+        current_replicas: status.replicas,
+        ready_replicas: status.ready_replicas.unwrap_or_default(),
+        observed: status.observed_generation >= object.metadata.generation,
+        updated: status.current_revision == status.update_revision || status.updated_replicas.unwrap_or_default() >= replicas,
+        replicas_before_stop: remembered(object),
+        selector: spec.selector.match_labels.unwrap_or_default(),
+        resource_version: object.resource_version().unwrap_or_default(),
+    })
+}
+
+fn remembered(object: &impl ResourceExt) -> Option<i32> {
+    object.annotations().get(labels::REPLICAS)?.parse().ok()
+}
+
+/// Reads a CronJob.
+pub fn cron_job(object: &BatchCronJob) -> Option<CronJob> {
+    let suspended = object.spec.as_ref()?.suspend.unwrap_or_default();
+    Some(CronJob { name: object.name_any(), release: release_of(object)?, suspended })
+}
+
+/// Reads a Service.
+pub fn service(object: &Service) -> Vec<ServicePort> {
+    let ports = object.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    ports.map(|port| ServicePort { service: object.name_any(), port: port.port, node_port: port.node_port }).collect()
+}
+
+/// Reads a volume claim.
+pub fn volume(object: &PersistentVolumeClaim) -> Volume {
+    let bound = object.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
+    Volume { name: object.name_any(), bound }
+}
+
+/// Reads a pod. None for pods that no Deployment or StatefulSet owns.
+pub fn pod(object: &CorePod) -> Option<Pod> {
+    let status = object.status.clone().unwrap_or_default();
+    let condition = |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
+    let scheduled = condition("PodScheduled");
+    Some(Pod {
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        owner: owner(object)?,
+        created_at: object.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        ready: condition("Ready").is_some_and(|condition| condition.status == "True"),
+        unschedulable: scheduled
+            .filter(|condition| condition.status == "False")
+            .map(|condition| condition.message.clone().unwrap_or_default()),
+        node_lost: status.reason.as_deref() == Some("NodeLost") || is_node_lost(&status),
+        node: object.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        containers: containers(&status),
+    })
+}
+
+/// The node controller turns a pod's readiness off while its containers, as last told, still run well.
+fn is_node_lost(status: &PodStatus) -> bool {
+    let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
+    let containers = status.conditions.iter().flatten().find(|condition| condition.type_ == "ContainersReady");
+    ready.is_some_and(|ready| ready.status != "True")
+        && containers.is_some_and(|containers| containers.status == "True")
+        && status.container_statuses.iter().flatten().all(|container| container.ready)
+}
+
+/// A Deployment's pods are owned by a ReplicaSet named after it and after the hash that they carry as a label.
+fn owner(object: &CorePod) -> Option<(WorkloadKind, String)> {
+    let controller = object.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
+    match controller.kind.as_str() {
+        "StatefulSet" => Some((WorkloadKind::StatefulSet, controller.name.clone())),
+        "ReplicaSet" => {
+            let hash = object.labels().get("pod-template-hash")?;
+            let name = controller.name.strip_suffix(hash.as_str())?.strip_suffix('-')?;
+            Some((WorkloadKind::Deployment, name.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn containers(status: &PodStatus) -> Vec<Container> {
+    let init = status.init_container_statuses.iter().flatten().map(|status| container(status, true));
+    init.chain(status.container_statuses.iter().flatten().map(|status| container(status, false))).collect()
+}
+
+fn container(status: &ContainerStatus, init: bool) -> Container {
+    let state = status.state.clone().unwrap_or_default();
+    let current = state.terminated.map(|end| (end, true));
+    let last = status.last_state.as_ref().and_then(|last| last.terminated.clone()).map(|end| (end, false));
+    let done = init && current.as_ref().is_some_and(|(end, _)| end.exit_code == 0);
+    Container {
+        name: status.name.clone(),
+        init,
+        ready: status.ready || done,
+        restarts: status.restart_count,
+        waiting: state.waiting.map(|waiting| (waiting.reason.unwrap_or_default(), waiting.message.unwrap_or_default())),
+        terminated: current.or(last).map(|(end, current)| Termination {
+            reason: end.reason.unwrap_or_else(|| "Error".to_owned()),
+            exit_code: end.exit_code,
+            at: end.finished_at.map(|time| time.0),
+            current,
+        }),
+    }
+}
+
+/// Labels by which Helm's objects are watched.
+pub fn managed_by_helm() -> String {
+    format!("{}=Helm", labels::MANAGED_BY)
+}

@@ -1,0 +1,38 @@
+//! The OdooFleet operator: `odoofleet run`, and `odoofleet crds` for those who install by hand.
+
+mod args;
+mod backoff;
+mod charts;
+mod clock;
+mod context;
+mod controllers;
+mod index;
+mod lease;
+mod memory;
+mod metrics;
+mod report;
+mod run;
+mod server;
+mod telemetry;
+mod triggers;
+
+use args::{Cli, Command};
+use clap::Parser;
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Crds => print_crds(),
+        Command::Run(args) => {
+            telemetry::init(args.log_format);
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run::run(*args))
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "this is what the command is for")]
+fn print_crds() -> anyhow::Result<()> {
+    for crd in odoofleet_api::crds() {
+        print!("---\n{}", serde_saphyr::to_string(&crd)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! What the operator remembers of an environment between two looks. It can be lost: status and storage hold the same.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use odoofleet_api::OdooEnvironment;
+use odoofleet_api::environment::OdooEnvironmentStatus;
+use odoofleet_core::environment::judge::Report;
+use parking_lot::Mutex;
+
+/// Window of the brake on deletions.
+const BRAKE_WINDOW: Duration = Duration::from_secs(600);
+
+/// Memory of all environments, by UID.
+#[derive(Default)]
+pub struct Memory {
+    environments: Mutex<HashMap<String, Remembered>>,
+    deletions: Mutex<Vec<(String, Timestamp)>>,
+    hooks: Mutex<HashMap<String, bool>>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    /// The last status that was written: the object in the cache may be older.
+    status: Option<OdooEnvironmentStatus>,
+    /// What a worker said last.
+    report: Option<Report>,
+}
+
+impl Memory {
+    /// The last status that was written, or else the one that the object brings.
+    pub fn status(&self, environment: &OdooEnvironment) -> OdooEnvironmentStatus {
+        let known = environment.metadata.uid.as_ref().and_then(|uid| self.environments.lock().get(uid)?.status.clone());
+        known.or_else(|| environment.status.clone()).unwrap_or_default()
+    }
+
+    /// Keeps a status that was written.
+    pub fn keep_status(&self, uid: &str, status: OdooEnvironmentStatus) {
+        self.environments.lock().entry(uid.to_owned()).or_default().status = Some(status);
+    }
+
+    /// What a worker said last.
+    pub fn report(&self, uid: &str) -> Option<Report> {
+        self.environments.lock().get(uid)?.report.clone()
+    }
+
+    /// Keeps what a worker said.
+    pub fn keep_report(&self, uid: &str, report: Report) {
+        self.environments.lock().entry(uid.to_owned()).or_default().report = Some(report);
+    }
+
+    /// Forgets an environment.
+    pub fn forget(&self, uid: &str) {
+        self.environments.lock().remove(uid);
+    }
+
+    /// Deletions in the last ten minutes, this one not counted.
+    pub fn other_deletions(&self, uid: &str, now: Timestamp) -> usize {
+        let mut deletions = self.deletions.lock();
+        deletions.retain(|(_, at)| now.duration_since(*at) < BRAKE_WINDOW.try_into().unwrap_or_default());
+        deletions.iter().filter(|(other, _)| other != uid).count()
+    }
+
+    /// Notes that a deletion goes on.
+    pub fn note_deletion(&self, uid: &str, now: Timestamp) {
+        let mut deletions = self.deletions.lock();
+        if !deletions.iter().any(|(other, _)| other == uid) {
+            deletions.push((uid.to_owned(), now));
+        }
+    }
+
+    /// Whether a chart is known to have hooks.
+    pub fn has_hooks(&self, chart_digest: &str) -> bool {
+        self.hooks.lock().get(chart_digest).copied().unwrap_or_default()
+    }
+
+    /// Keeps whether a chart has hooks.
+    pub fn keep_hooks(&self, chart_digest: &str, hooks: bool) {
+        self.hooks.lock().insert(chart_digest.to_owned(), hooks);
+    }
+}
