@@ -97,13 +97,14 @@ fn refused(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, refusal: &Refusal) 
     let (phase, of_pods, available) = by_pods(inputs, diagnosis);
     let nothing_there = matches!(diagnosis, Diagnosis::Nothing);
     let broken = matches!(diagnosis, Diagnosis::Broken(_));
+    let looking = refusal.reason == Reason::Progressing;
     View {
-        phase: if nothing_there { Phase::Error } else { phase },
+        phase: if nothing_there && !looking { Phase::Error } else { phase },
         refusal: if broken { of_pods } else { refusal.clone() },
         available,
         ready: false,
-        progressing: refusal.reason == Reason::Progressing,
-        stalled: refusal.reason != Reason::Progressing,
+        progressing: looking,
+        stalled: !looking,
     }
 }
 

@@ -15,7 +15,7 @@ use odoofleet_core::digest;
 use odoofleet_core::values::Schema;
 use parking_lot::Mutex;
 
-pub use archive::{archive_name, keep, remove_unused};
+pub use archive::{keep, remove_unused};
 pub use source::{FetchError, fetch};
 
 /// A chart that was read.

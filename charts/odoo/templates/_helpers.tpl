@@ -1,0 +1,98 @@
+{{- define "odoo.name" -}}
+{{ .Values.releaseNameOverride | default .Release.Name }}
+{{- end }}
+
+{{/* Arguments of the next two: list of root and component. */}}
+{{- define "odoo.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: odoo
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- define "odoo.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "odoo.selector" . }}
+app.kubernetes.io/part-of: odoofleet
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+app.kubernetes.io/version: {{ $root.Values.odooVersion | quote }}
+odoofleet.dev/stage: {{ $root.Values.stage }}
+{{- with $root.Values.customer.id }}
+odoofleet.dev/customer: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* list of root, component, suffix of the name */}}
+{{- define "odoo.metadata" -}}
+name: {{ print (include "odoo.name" (index . 0)) (index . 2) | quote }}
+labels: {{- include "odoo.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* list of root, image, tag when the image names none. A repository that names its registry stays as it is. */}}
+{{- define "odoo.image" -}}
+{{- $root := index . 0 -}}
+{{- $image := index . 1 -}}
+{{- $name := $image.repository -}}
+{{- if and $root.Values.global.imageRegistry (not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" $name)) -}}
+  {{- $name = printf "%s/%s" (trimSuffix "/" $root.Values.global.imageRegistry) $name -}}
+{{- end -}}
+image: {{ ternary (printf "%s@%s" $name $image.digest) (printf "%s:%s" $name ($image.tag | default (index . 2))) (not (empty $image.digest)) }}
+imagePullPolicy: {{ $image.pullPolicy | default $root.Values.image.pullPolicy }}
+{{- end }}
+
+{{/* What may run beside other customers: the `restricted` pod security standard, and no way to the API server. */}}
+{{- define "odoo.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Below what Odoo asks for, so that the pod needs no more for it; a namespace with a quota wants every container to say. */}}
+{{- define "odoo.initResources" -}}
+requests: {cpu: 50m, memory: 64Mi}
+limits: {memory: 512Mi}
+{{- end }}
+
+{{/* list of root, uid, fsGroup */}}
+{{- define "odoo.podSecurity" -}}
+{{- $root := index . 0 -}}
+enableServiceLinks: false
+automountServiceAccountToken: false
+serviceAccountName: {{ include "odoo.name" $root | quote }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ int64 (index . 1) }}
+  fsGroup: {{ int64 (index . 2) }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- with $root.Values.global.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "odoo.databaseSecret" -}}
+{{- if .Values.postgresql.enabled -}}
+{{ .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql" (include "odoo.name" .)) }}
+{{- else -}}
+{{ .Values.externalDatabase.existingSecret }}
+{{- end -}}
+{{- end }}
+
+{{- define "odoo.masterSecret" -}}
+{{- if .Values.odoo.existingSecret -}}
+{{ .Values.odoo.existingSecret }}
+{{- else if .Values.odoo.config.admin_passwd -}}
+{{ include "odoo.name" . }}-odoo
+{{- end -}}
+{{- end }}
+
+{{/* Ingress, HTTPRoute or NodePort; empty when nothing leads in. */}}
+{{- define "odoo.expose" -}}
+{{- if and .Values.ingress.enabled (ne .Values.ingress.expose "None") }}{{ .Values.ingress.expose }}{{ end -}}
+{{- end }}

@@ -1,0 +1,82 @@
+"""Renders the chart with helm and gives its objects to the tests."""
+import json
+import os
+import pathlib
+import subprocess
+import unittest
+
+import yaml
+
+CHART = pathlib.Path(__file__).resolve().parent.parent
+HELM = os.environ.get("HELM", "helm")
+SECRET = {"postgresql": {"auth": {"existingSecret": "database"}}}
+
+# Everything on: what holds for every pod is tried with these.
+FULL = {
+    "customer": {"id": "acme"},
+    "size": "L",
+    "replicaCount": 2,
+    "cron": {"enabled": True},
+    "persistence": {"accessMode": "ReadWriteMany"},
+    "odoo": {"existingSecret": "master", "config": {"log_level": "info"}},
+    "git": {"customerAddons": [
+        {"url": "https://git.example.com/acme/addons.git", "ref": "v1.4.2", "path": "src/addons", "credentialsSecret": "git"},
+        {"url": "ssh://git@git.example.com:2222/acme/more.git", "ref": "0a1b2c3"}]},
+    "addons": {"image": {"repository": "registry.example.com/addons", "tag": "7"}},
+    "license": {"existingSecret": "licence"},
+    "mail": {"host": "smtp.example.com", "port": 587, "startTLS": True, "user": "odoo", "existingSecret": "mail"},
+    "ingress": {"enabled": True, "host": "erp.example.com", "aliases": ["www.example.com"]},
+}
+
+
+def merged(*layers):
+    result = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both = isinstance(value, dict) and isinstance(result.get(key), dict)
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def helm(values, release="acme-prod"):
+    return subprocess.run([HELM, "template", release, str(CHART), "--namespace", "odoo", "--values", "-"],
+                          input=yaml.safe_dump(values), capture_output=True, text=True, check=False)
+
+
+class Rendered:
+    """The objects of one rendering, by kind and name."""
+
+    def __init__(self, *layers, release="acme-prod"):
+        result = helm(merged(SECRET, *layers), release)
+        if result.returncode:
+            raise AssertionError(result.stderr)
+        self.text = result.stdout
+        self.all = [o for o in yaml.safe_load_all(result.stdout) if o]
+        self.index = {(o["kind"], o["metadata"]["name"]): o for o in self.all}
+        self.name = release
+
+    def get(self, kind, suffix=""):
+        return self.index[kind, self.name + suffix]
+
+    def has(self, kind, suffix=""):
+        return (kind, self.name + suffix) in self.index
+
+    def workloads(self):
+        return [o for o in self.all if o["kind"] in ("Deployment", "StatefulSet")]
+
+    def pods(self):
+        return [o["spec"]["template"] for o in self.workloads()]
+
+    def containers(self):
+        return [c for p in self.pods() for c in p["spec"].get("initContainers", []) + p["spec"]["containers"]]
+
+    def options(self, role="web"):
+        return json.loads(self.get("ConfigMap", "-config")["data"][f"{role}.json"])
+
+
+class Case(unittest.TestCase):
+    def refused(self, values, *texts, release="acme-prod"):
+        result = helm(merged(SECRET, values), release)
+        self.assertNotEqual(result.returncode, 0, f"accepted: {values}")
+        for text in texts:
+            self.assertIn(text, result.stderr)

@@ -1,0 +1,149 @@
+"""odoo.conf, the database, sizes."""
+import base64
+import json
+import unittest
+
+from chart import FULL, SECRET, Case, Rendered, helm
+
+TEMPLATE_TEXT = "{{ .Release.Name }}{{ lookup \"v1\" \"Secret\" \"odoo\" \"database\" }}"
+
+
+class Options(Case):
+    def test_defaults(self):
+        options = Rendered().options()
+        self.assertEqual(options["db_host"], "acme-prod-postgresql")
+        self.assertEqual((options["db_name"], options["dbfilter"], options["list_db"]), ("odoo", "", False))
+        self.assertEqual((options["admin_passwd"], options["proxy_mode"]), ("", False))
+
+    def test_values_are_never_templates(self):
+        rendered = Rendered({"odoo": {"config": {"report_title": TEMPLATE_TEXT}}, "podAnnotations": {"note": TEMPLATE_TEXT},
+                             "mail": {"host": "smtp.example.com", "from": TEMPLATE_TEXT}})
+        self.assertEqual(rendered.options()["report_title"], TEMPLATE_TEXT)
+        self.assertEqual(rendered.options()["email_from"], TEMPLATE_TEXT)
+        pod = rendered.get("Deployment", "-web")["spec"]["template"]
+        self.assertEqual(pod["metadata"]["annotations"]["note"], TEMPLATE_TEXT)
+
+    def test_options_of_the_chart_are_refused(self):
+        for key in ("db_password", "addons_path", "db_name", "dbfilter", "list_db", "workers", "data_dir", "smtp_password",
+                    "proxy_mode", "longpolling_port"):
+            self.refused({"odoo": {"config": {key: "x"}}}, f"odoo.config.{key}")
+
+    def test_no_secret_in_the_config_map(self):
+        rendered = Rendered({"odoo": {"config": {"admin_passwd": "m4ster"}},
+                             "postgresql": {"auth": {"existingSecret": "", "password": "d4tabase"}}})
+        for kind in ("ConfigMap", "Deployment", "StatefulSet"):
+            text = str([o for o in rendered.all if o["kind"] == kind])
+            self.assertNotIn("m4ster", text)
+            self.assertNotIn("d4tabase", text)
+        self.assertEqual(base64.b64decode(rendered.get("Secret", "-odoo")["data"]["admin_passwd"]), b"m4ster")
+        database = rendered.get("Secret", "-postgresql")
+        self.assertEqual(base64.b64decode(database["data"]["password"]), b"d4tabase")
+        self.assertEqual(database["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
+
+    def test_named_secrets_leave_none_of_ours(self):
+        self.assertFalse([o for o in Rendered(FULL).all if o["kind"] == "Secret"])
+
+    def test_both_master_passwords(self):
+        self.refused({"odoo": {"existingSecret": "a", "config": {"admin_passwd": "b"}}}, "not both")
+
+    def test_cron(self):
+        rendered = Rendered(FULL, {"cron": {"threads": 3}})
+        web, cron = rendered.options(), rendered.options("cron")
+        self.assertEqual(web["max_cron_threads"], 0)
+        self.assertEqual((cron["workers"], cron["http_enable"], cron["max_cron_threads"]), (0, False, 3))
+        self.assertEqual({k: v for k, v in cron.items() if k not in ("workers", "http_enable", "max_cron_threads")},
+                         {k: v for k, v in web.items() if k not in ("workers", "max_cron_threads")})
+        self.assertEqual(Rendered().options()["max_cron_threads"], 1)
+
+    def test_names_of_options_by_version(self):
+        self.assertEqual(Rendered({"odooVersion": "16.0"}).options()["gevent_port"], 8072)
+        old = Rendered({"odooVersion": "15.0"}).options()
+        self.assertEqual((old["longpolling_port"], "gevent_port" in old), (8072, False))
+        self.assertEqual(Rendered({"odooVersion": "18.0"}).options()["without_demo"], "all")
+        self.assertIs(Rendered({"odooVersion": "19.0"}).options()["without_demo"], True)
+
+    def test_addons_path(self):
+        self.assertEqual(Rendered(FULL).options()["addons_path"],
+                         "/mnt/addons/0/src/addons,/mnt/addons/1,/mnt/addons/image,/mnt/extra-addons")
+
+    def test_changed_options_restart_the_pods(self):
+        def checksum(values):
+            return Rendered(values).get("Deployment", "-web")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        self.assertEqual(checksum({}), checksum({}))
+        self.assertNotEqual(checksum({}), checksum({"odoo": {"config": {"log_level": "debug"}}}))
+
+
+class Database(Case):
+    def test_password_must_come_from_somewhere(self):
+        self.refused({"postgresql": {"auth": {"existingSecret": ""}}}, "postgresql.auth.existingSecret", "postgresql.auth.password")
+
+    def test_nothing_is_random(self):
+        values = {**SECRET, **FULL}
+        self.assertEqual(helm(values).stdout, helm(values).stdout)
+
+    def test_embedded(self):
+        pod = Rendered().get("StatefulSet", "-postgresql")["spec"]["template"]["spec"]
+        self.assertEqual((pod["securityContext"]["runAsUser"], pod["securityContext"]["fsGroup"]), (999, 999))
+        container = pod["containers"][0]
+        self.assertIn({"name": "PGDATA", "value": "/pgdata/data"}, container["env"])
+        # Odoo makes its database itself; one that exists but is empty would stay so.
+        self.assertNotIn("POSTGRES_DB", [e["name"] for e in container["env"]])
+        volumes = {v["name"]: v for v in pod["volumes"]}
+        self.assertEqual(volumes["shm"]["emptyDir"]["medium"], "Memory")
+        self.assertEqual(volumes["data"]["persistentVolumeClaim"]["claimName"], "acme-prod-postgresql")
+
+    def test_parameters(self):
+        container = Rendered({"postgresql": {"parameters": {"max_connections": 300, "work_mem": "16MB"}}}).get(
+            "StatefulSet", "-postgresql")["spec"]["template"]["spec"]["containers"][0]
+        self.assertEqual(container["args"], ["postgres", "-c", "max_connections=300", "-c", "shared_buffers=192MB", "-c", "work_mem=16MB"])
+
+    def test_external(self):
+        external = {"postgresql": {"enabled": False}, "externalDatabase": {
+            "host": "pg.example.com", "port": 6432, "user": "acme", "database": "acme_prod", "existingSecret": "pg", "sslmode": "verify-full"}}
+        rendered = Rendered(external)
+        self.assertEqual([w["metadata"]["name"] for w in rendered.workloads()], ["acme-prod-web"])
+        self.assertEqual({k: v for k, v in rendered.options().items() if k.startswith("db_")}, {
+            "db_host": "pg.example.com", "db_port": 6432, "db_user": "acme", "db_name": "acme_prod", "db_sslmode": "verify-full", "db_maxconn": 32})
+        volumes = rendered.pods()[0]["spec"]["volumes"]
+        self.assertEqual(next(v for v in volumes if v["name"] == "database")["secret"]["secretName"], "pg")
+        self.refused({"postgresql": {"enabled": False}}, "externalDatabase.host")
+
+
+class Sizes(Case):
+    def test_processes_fit_the_memory_and_the_connections(self):
+        for size in ("S", "M", "L"):
+            rendered = Rendered({"size": size})
+            options = rendered.options()
+            pod = rendered.get("Deployment", "-web")["spec"]["template"]["spec"]["containers"][0]
+            limit = self.bytes(pod["resources"]["limits"]["memory"])
+            # With workers: those, gevent and one for scheduled actions; else one process for all.
+            processes = options["workers"] + 2 if options["workers"] else 1
+            self.assertLessEqual(processes * options["limit_memory_soft"], limit, size)
+            self.assertLess(options["limit_memory_soft"], options["limit_memory_hard"])
+            database = rendered.get("StatefulSet", "-postgresql")["spec"]["template"]["spec"]["containers"][0]
+            accepted = next(int(a.split("=")[1]) for a in database["args"] if a.startswith("max_connections="))
+            self.assertLess((processes + 1) * options["db_maxconn"], accepted, size)
+
+    def bytes(self, text):
+        return int(text[:-2]) * {"Mi": 2 ** 20, "Gi": 2 ** 30}[text[-2:]]
+
+    def test_explicit_values_win(self):
+        resources = {"requests": {"memory": "1Gi"}, "limits": {"memory": "8Gi"}}
+        rendered = Rendered({"size": "M", "workers": 6, "resources": resources, "odoo": {"config": {"limit_memory_hard": 2147483648}}})
+        self.assertEqual(rendered.options()["workers"], 6)
+        self.assertEqual(rendered.options()["limit_memory_hard"], 2147483648)
+        self.assertEqual(rendered.get("Deployment", "-web")["spec"]["template"]["spec"]["containers"][0]["resources"], resources)
+        self.assertEqual(Rendered({"size": "M", "workers": 0}).options()["workers"], 0)
+
+    def test_workers_must_fit(self):
+        self.refused({"workers": 9, "size": "M"}, "workers", "resources.limits.memory")
+        self.refused({"size": "M", "resources": {"limits": {"memory": "2Gi"}}}, "resources.limits.memory")
+        self.refused({"resources": {"limits": {"memory": "1000M"}}}, "resources.limits.memory")
+        Rendered({"workers": 8, "size": "M"})  # exactly 5 GiB
+
+    def test_soft_below_hard(self):
+        self.refused({"odoo": {"config": {"limit_memory_hard": 536870912}}}, "limit_memory_soft")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,170 @@
+"""What holds for every pod, claim and object, whatever is switched on."""
+import unittest
+
+from chart import FULL, Case, Rendered
+
+
+class Pods(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.full = Rendered(FULL)
+
+    def test_all_workloads_are_there(self):
+        self.assertEqual({(o["kind"], o["metadata"]["name"]) for o in self.full.workloads()}, {
+            ("Deployment", "acme-prod-web"), ("Deployment", "acme-prod-cron"), ("StatefulSet", "acme-prod-postgresql")})
+
+    def test_no_service_links_and_no_token(self):
+        for pod in self.full.pods():
+            self.assertIs(pod["spec"]["enableServiceLinks"], False)
+            self.assertIs(pod["spec"]["automountServiceAccountToken"], False)
+            self.assertEqual(pod["spec"]["serviceAccountName"], "acme-prod")
+        self.assertIs(self.full.get("ServiceAccount")["automountServiceAccountToken"], False)
+
+    def test_restricted_pod_security(self):
+        for pod in self.full.pods():
+            context = pod["spec"]["securityContext"]
+            self.assertIs(context["runAsNonRoot"], True)
+            self.assertGreater(context["runAsUser"], 0)
+            self.assertEqual(context["seccompProfile"], {"type": "RuntimeDefault"})
+            self.assertEqual(context["fsGroupChangePolicy"], "OnRootMismatch")
+            kinds = {key for volume in pod["spec"]["volumes"] for key in volume if key != "name"}
+            self.assertLessEqual(kinds, {"configMap", "emptyDir", "persistentVolumeClaim", "secret"})
+            self.assertFalse({"hostNetwork", "hostPID", "hostIPC", "hostUsers"} & set(pod["spec"]))
+        self.assertEqual(len(self.full.containers()), 2 * 5 + 1)
+        for container in self.full.containers():
+            context = container["securityContext"]
+            self.assertIs(context["allowPrivilegeEscalation"], False)
+            self.assertIs(context["readOnlyRootFilesystem"], True)
+            self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
+            self.assertNotIn("privileged", context)
+            self.assertNotEqual(context.get("runAsUser"), 0)
+            self.assertIn("memory", container["resources"]["limits"])
+
+    def test_writable_places_of_odoo(self):
+        odoo = self.full.get("Deployment", "-web")["spec"]["template"]["spec"]["containers"][0]
+        writable = {m["mountPath"] for m in odoo["volumeMounts"] if not m.get("readOnly")}
+        self.assertEqual(writable, {"/tmp", "/run/odoo", "/var/lib/odoo"})
+
+    def test_user_by_version(self):
+        for version, uid in {"15.0": 101, "17.0": 101, "18.0": 100, "19.0": 100}.items():
+            pod = Rendered({"odooVersion": version}).get("Deployment", "-web")["spec"]["template"]["spec"]
+            self.assertEqual((pod["securityContext"]["runAsUser"], pod["securityContext"]["fsGroup"]), (uid, 101))
+        pod = Rendered({"podSecurityContext": {"runAsUser": 1234}}).get("Deployment", "-web")["spec"]["template"]["spec"]
+        self.assertEqual(pod["securityContext"]["runAsUser"], 1234)
+
+    def test_password_is_never_an_argument_or_a_variable(self):
+        for container in self.full.containers():
+            self.assertFalse([e for e in container.get("env", []) if "valueFrom" in e or e["name"].endswith("PASSWORD")])
+        for pod in self.full.pods():
+            self.assertNotIn("envFrom", str(pod))
+        odoo = self.full.get("Deployment", "-web")["spec"]["template"]["spec"]["containers"][0]
+        self.assertEqual(odoo["command"], ["odoo"])
+        self.assertIn({"name": "ODOO_RC", "value": "/run/odoo/odoo.conf"}, odoo["env"])
+
+    def test_configuration_lies_in_memory(self):
+        for suffix in ("-web", "-cron"):
+            volumes = self.full.get("Deployment", suffix)["spec"]["template"]["spec"]["volumes"]
+            self.assertEqual(next(v for v in volumes if v["name"] == "run")["emptyDir"]["medium"], "Memory")
+
+    def test_claims_are_kept_and_plain(self):
+        claims = [o for o in self.full.all if o["kind"] == "PersistentVolumeClaim"]
+        self.assertEqual({c["metadata"]["name"] for c in claims}, {"acme-prod-filestore", "acme-prod-postgresql"})
+        for claim in claims:
+            self.assertEqual(claim["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
+        self.assertNotIn("volumeClaimTemplates", self.full.get("StatefulSet", "-postgresql")["spec"])
+
+    def test_no_hooks_and_only_namespaced_kinds(self):
+        self.assertNotIn("helm.sh/hook", self.full.text)
+        self.assertLessEqual({o["kind"] for o in self.full.all}, {
+            "ConfigMap", "Deployment", "HTTPRoute", "Ingress", "NetworkPolicy", "PersistentVolumeClaim",
+            "PodDisruptionBudget", "Secret", "Service", "ServiceAccount", "StatefulSet"})
+
+    def test_labels(self):
+        for thing in self.full.all + self.full.pods():
+            labels = thing["metadata"]["labels"]
+            self.assertEqual(labels["odoofleet.dev/customer"], "acme")
+            self.assertEqual(labels["app.kubernetes.io/instance"], "acme-prod")
+            self.assertEqual(labels["app.kubernetes.io/part-of"], "odoofleet")
+            self.assertEqual(labels["app.kubernetes.io/version"], "18.0")
+        for workload in self.full.workloads():
+            selector = workload["spec"]["selector"]["matchLabels"]
+            self.assertLessEqual(selector.items(), workload["spec"]["template"]["metadata"]["labels"].items())
+            # A selector cannot be changed: nothing in it may come from a value.
+            self.assertEqual(set(selector), {f"app.kubernetes.io/{key}" for key in ("name", "instance", "component")})
+        self.assertNotIn("odoofleet.dev/customer", Rendered().text)
+
+    def test_images(self):
+        digest = "sha256:" + "a" * 64
+        images = {c["image"] for c in Rendered(FULL, {
+            "global": {"imageRegistry": "mirror.example.cn/hub/", "imagePullSecrets": [{"name": "pull"}]},
+            "image": {"digest": digest}}).containers()}
+        self.assertEqual(images, {
+            f"mirror.example.cn/hub/odoo@{digest}", "mirror.example.cn/hub/postgres:16",
+            "mirror.example.cn/hub/alpine/git:v2.49.1", "registry.example.com/addons:7"})
+        self.assertEqual({c["image"] for c in Rendered({"odooVersion": "17.0"}).containers()}, {"odoo:17.0", "postgres:16"})
+
+    def test_pull_policy(self):
+        rendered = Rendered(FULL, {"image": {"pullPolicy": "Always"}, "git": {"image": {"pullPolicy": "Never"}}})
+        self.assertEqual({c["name"]: c["imagePullPolicy"] for c in rendered.containers()}, {
+            "addons-0": "Never", "addons-1": "Never", "addons-image": "Always", "configure": "Always", "odoo": "Always",
+            "postgresql": "Always"})
+
+    def test_names_that_yaml_takes_for_something_else(self):
+        for release in ("off", "null", "y"):
+            rendered = Rendered(FULL, release=release)
+            for thing in rendered.all:
+                self.assertTrue(thing["metadata"]["name"].startswith(release))
+                self.assertEqual(thing["metadata"]["labels"]["app.kubernetes.io/instance"], release)
+        volumes = Rendered({"odoo": {"existingSecret": "on"}}).get("Deployment", "-web")["spec"]["template"]["spec"]["volumes"]
+        self.assertEqual(next(v for v in volumes if v["name"] == "master")["secret"]["secretName"], "on")
+
+    def test_name_override_names_everything(self):
+        rendered = Rendered(FULL, {"releaseNameOverride": "other"})
+        for thing in rendered.all:
+            self.assertRegex(thing["metadata"]["name"], "^other(-|$)")
+        self.assertNotIn("claimName: acme-prod", rendered.text)
+
+
+class Scale(Case):
+    def test_stopped_means_everything(self):
+        stopped = Rendered(FULL, {"replicaCount": 0})
+        self.assertEqual([w["spec"]["replicas"] for w in stopped.workloads()], [0, 0, 0])
+        self.assertFalse(stopped.has("PodDisruptionBudget", "-web"))
+
+    def test_one_replica_is_recreated(self):
+        one = Rendered({"cron": {"enabled": True}})
+        self.assertEqual({d["spec"]["strategy"]["type"] for d in one.workloads() if d["kind"] == "Deployment"}, {"Recreate"})
+        self.assertFalse(one.has("PodDisruptionBudget", "-web"))
+
+    def test_several_replicas_roll_and_have_a_budget(self):
+        several = Rendered(FULL)
+        self.assertEqual(several.get("Deployment", "-web")["spec"]["strategy"]["type"], "RollingUpdate")
+        self.assertEqual(several.get("Deployment", "-cron")["spec"]["replicas"], 1)
+        self.assertEqual(several.get("PodDisruptionBudget", "-web")["spec"]["maxUnavailable"], 1)
+
+    def test_several_replicas_need_a_shared_volume(self):
+        self.refused({"replicaCount": 2}, "ReadWriteMany")
+        self.refused({"cron": {"enabled": True}, "persistence": {"accessMode": "ReadWriteOncePod"}}, "ReadWriteOncePod")
+
+    def test_cron_follows_the_volume(self):
+        apart = Rendered({"cron": {"enabled": True}})
+        for suffix in ("-web", "-cron"):
+            affinity = apart.get("Deployment", suffix)["spec"]["template"]["spec"]["affinity"]["podAffinity"]
+            term = affinity["requiredDuringSchedulingIgnoredDuringExecution"][0]
+            self.assertEqual(term["topologyKey"], "kubernetes.io/hostname")
+            self.assertEqual(term["labelSelector"]["matchExpressions"][0]["values"], ["web", "cron"])
+        self.assertNotIn("affinity", str(Rendered(FULL).pods()))
+
+    def test_probes(self):
+        rendered = Rendered(FULL)
+        web = rendered.get("Deployment", "-web")["spec"]["template"]["spec"]["containers"][0]
+        self.assertEqual(web["startupProbe"]["httpGet"]["path"], "/web/health")
+        self.assertEqual(web["startupProbe"]["periodSeconds"] * web["startupProbe"]["failureThreshold"], 600)
+        self.assertEqual(web["readinessProbe"]["exec"]["command"][-1], "web")
+        database = rendered.get("StatefulSet", "-postgresql")["spec"]["template"]["spec"]
+        self.assertEqual(database["containers"][0]["readinessProbe"]["exec"]["command"][0], "pg_isready")
+        self.assertEqual(database["terminationGracePeriodSeconds"], 120)
+
+
+if __name__ == "__main__":
+    unittest.main()

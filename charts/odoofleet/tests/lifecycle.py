@@ -1,0 +1,134 @@
+"""Helm under the operator's identity, the quickstart, uninstalling, and the end of the namespace."""
+import shlex
+
+import yaml
+
+from admission import Asks, allowed, environment, follow, refused
+from lib import until
+
+# One object of each default kind that every cluster knows.
+KINDS = {
+    "v1/ConfigMap": {"data": {"a": "{{ .Values.a }}"}},
+    "v1/Secret": {"stringData": {"a": "{{ .Values.a }}"}},
+    "v1/Service": {"spec": {"ports": [{"port": 80}], "selector": {"a": "{{ .Values.a }}"}}},
+    "v1/ServiceAccount": {"automountServiceAccountToken": False},
+    "v1/PersistentVolumeClaim": {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
+    "apps/v1/Deployment": {"spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": "POD"}},
+    "apps/v1/StatefulSet": {"spec": {"replicas": 0, "serviceName": "x", "selector": {"matchLabels": {"a": "b"}}, "template": "POD"}},
+    "batch/v1/Job": {"spec": {"suspend": True, "template": "JOB"}},
+    "batch/v1/CronJob": {"spec": {"suspend": True, "schedule": "0 0 * * *", "jobTemplate": {"spec": {"template": "JOB"}}}},
+    "networking.k8s.io/v1/Ingress": {"spec": {"defaultBackend": {"service": {"name": "x", "port": {"number": 80}}}}},
+    "networking.k8s.io/v1/NetworkPolicy": {"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}},
+    "policy/v1/PodDisruptionBudget": {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}},
+    "autoscaling/v2/HorizontalPodAutoscaler": {"spec": {"maxReplicas": 2, "scaleTargetRef": {
+        "apiVersion": "apps/v1", "kind": "Deployment", "name": "everything"}}},
+}
+POD = {"metadata": {"labels": {"a": "b"}}, "spec": {
+    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    "containers": [{"name": "c", "image": "example.com/none",
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}]}}
+
+
+def run(checks, world):
+    for part in (helm_as_the_operator, lease, quickstart, uninstalled, namespace_deleted):
+        checks.section(f"cluster: {part.__name__}")
+        part(checks, world)
+
+
+def chart_of(folder, name, objects):
+    (folder / name / "templates").mkdir(parents=True)
+    (folder / name / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": name, "version": "0.1.0"}))
+    (folder / name / "values.yaml").write_text("a: one\nkeep: true\n")
+    for n, body in enumerate(objects):
+        text = yaml.safe_dump(body)
+        if body["kind"] == "NetworkPolicy":
+            text = "{{ if .Values.keep }}\n" + text + "{{ end }}\n"
+        (folder / name / "templates" / f"{n}.yaml").write_text(text)
+    return folder / name
+
+
+def helm_as_the_operator(checks, world):
+    """The Role is enough for install, upgrade (with a kind that goes), both ways of applying, and uninstall."""
+    objects = []
+    for key, body in KINDS.items():
+        version, _, kind = key.rpartition("/")
+        job = {"spec": POD["spec"] | {"restartPolicy": "Never"}}
+        text = yaml.safe_dump(body, default_flow_style=True)
+        text = text.replace("template: POD", f"template: {POD}").replace("template: JOB", f"template: {job}")
+        metadata = {"name": "everything", "labels": {"changes": "{{ .Values.a }}"}}
+        objects.append({"apiVersion": version, "kind": kind, "metadata": metadata} | yaml.safe_load(text))
+    chart = chart_of(world.folder, "everything", objects)
+    as_operator = ["--kubeconfig", world.configs["controller"], "--namespace", world.namespace]
+    helm3 = world.helm.ok("version", "--short").startswith("v3")  # it knows one way only: the client's
+    for way in ([],) if helm3 else (["--server-side=true"], ["--server-side=false"]):
+        for step in (["install", "everything", chart], ["upgrade", "everything", chart, "--set", "a=two,keep=false"],
+                     ["uninstall", "everything"]):
+            flags = [] if step[0] == "uninstall" else way
+            done = world.helm.run(*step, *flags, *as_operator)
+            checks.equal((done.returncode, done.stderr), (0, ""), f"helm {step[0]} as the operator {way}")
+        left = world.kubectl.ok("-n", world.namespace, "get", "all,ingresses,networkpolicies,pdb,hpa", "-l", "changes", "-o", "name")
+        checks.equal(left, "", "nothing is left")
+
+    rule = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "more"},
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}
+    done = world.helm.run("install", "more", chart_of(world.folder, "more", [rule]), *as_operator)
+    checks.that(done.returncode and "forbidden" in done.stderr, "a chart with a Role is refused", done.stderr)
+
+
+def lease(checks, world):
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{world.system}/leases"
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "odoofleet-operator"},
+            "spec": {"holderIdentity": "one"}}
+    controller = world.users["controller"]
+    allowed(checks, controller.call("POST", path, body), "the operator makes its Lease")
+    allowed(checks, controller.call("PATCH", f"{path}/odoofleet-operator", {"spec": {"holderIdentity": "two"}},
+                                    "application/merge-patch+json"), "and renews it")
+    checks.equal(controller.call("DELETE", f"{path}/odoofleet-operator")[0], 403, "it cannot delete it")
+
+
+def quickstart(checks, world):
+    """What the installation notes end with, taken from them and given to a shell's parser, applied by an administrator."""
+    notes = world.helm.ok("get", "notes", world.release, "--namespace", world.system)
+    head, _, rest = notes.partition("kubectl apply")
+    command, _, rest = rest.partition("\n")
+    manifest, _, wait = rest.partition("\nEND\n")
+    checks.equal(shlex.split(command.replace("<<'END'", "")), ["-n", world.namespace, "-f", "-"], "the command of the quickstart")
+    done = world.kubectl.run("--kubeconfig", world.configs["admin"], "apply", *shlex.split(command.replace("<<'END'", "")), stdin=manifest)
+    checks.equal(done.stdout.split("\n")[:3], ["odootemplate.odoofleet.dev/odoo-18 created", "odoocustomer.odoofleet.dev/acme created",
+                                              "odooenvironment.odoofleet.dev/acme-test created"], f"the quickstart applies {done.stderr}")
+    checks.that(wait.strip().startswith(f"kubectl -n {world.namespace} wait --for=condition=Ready"), "and then waits", wait)
+    line = next(l for l in head.splitlines() if "create rolebinding" in l).strip()
+    world.kubectl.ok(*shlex.split(line.replace("NAME", "li.wei"))[1:])
+
+
+def uninstalled(checks, world):
+    world.helm.ok("uninstall", world.release, "--namespace", world.system)
+    names = world.kubectl.ok("-n", world.namespace, "get", "odooenvironments", "-o", "name").split()
+    checks.that("odooenvironment.odoofleet.dev/acme-test" in names, "uninstalling keeps CRDs, namespace and environments", names)
+    checks.equal(world.kubectl.ok("get", "validatingadmissionpolicies", "-o", "name"), "", "policies go")
+    world.install()
+    world.enter(world.release, "controller")  # a new ServiceAccount: the old token is worth nothing
+    spec = world.kubectl.json("get", "namespace", world.namespace)
+    checks.equal(spec["metadata"]["labels"]["odoofleet.dev/protected"], "true", "installing again takes them over")
+
+
+def namespace_deleted(checks, world):
+    """With a Production environment inside that has the operator's finalizer, and every policy in force."""
+    root, path = Asks(world.root, world.namespace), f"/api/v1/namespaces/{world.namespace}"
+    allowed(checks, root.create("odooenvironments", environment("last", "Production", finalizers=["odoofleet.dev/cleanup"])), "Production")
+    until("policies hold again", lambda: refused(world.root.call("DELETE", f"{path}?dryRun=All"))
+          and refused(root.delete("odooenvironments", "last", dry=True)))
+    answer = world.root.call("DELETE", path)
+    checks.that(refused(answer) and "holds the data of every customer" in answer[1]["message"], "denied: delete the namespace", answer)
+    follow(world, "root", answer[1]["message"], world.namespace)
+    checks.equal(world.root.call("DELETE", path)[0], 200, "allowed after the command in the message")
+
+    # The case that hangs when the operator's right comes from a binding inside the namespace.
+    until("the RoleBindings are gone", lambda: not world.kubectl.json("-n", world.namespace, "get", "rolebindings")["items"])
+    until("the environment is being deleted", lambda: "deletionTimestamp" in root.api.call(
+        "GET", root.path("odooenvironments", "last"))[1]["metadata"])
+    controller = Asks(world.users["controller"], world.namespace)
+    checks.equal(controller.api.call("GET", controller.path("secrets"))[0], 403, "the operator has lost its Role")
+    allowed(checks, controller.patch("odooenvironments", "last", {"metadata": {"finalizers": None}}), "but lets its environments go")
+    done = world.kubectl.run("wait", "--for=delete", f"namespace/{world.namespace}", "--timeout=60s")
+    checks.equal(done.returncode, 0, f"the namespace is gone {done.stderr}")

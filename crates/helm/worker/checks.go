@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// checkRendered judges what a chart rendered, hooks included, before anything is written.
+func checkRendered(objects []object, r *request) *workerError {
+	if failure := checkKinds(objects, r); failure != nil {
+		return failure
+	}
+	return checkSecrets(objects, r)
+}
+
+func checkKinds(objects []object, r *request) *workerError {
+	var details []string
+	for _, o := range objects {
+		if reason := kindRefused(o, r); reason != "" {
+			details = append(details, fmt.Sprintf("%s %s", o.quoted(), reason))
+		}
+	}
+	if len(details) == 0 {
+		return nil
+	}
+	failure := fail(classKindNotAllowed, "%s; leave it out through the chart's values", details[0])
+	failure.Details = details
+	return failure
+}
+
+func kindRefused(o object, r *request) string {
+	for field := range o.Object {
+		// Clients take such an object for a list and apply what is in it instead.
+		if strings.EqualFold(field, "items") {
+			return fmt.Sprintf("has %q and would be applied as a list", field)
+		}
+	}
+	if !slices.Contains(r.AllowedKinds, o.apiKind()) {
+		return fmt.Sprintf("is of kind %q, which is not allowed", o.apiKind())
+	}
+	if ns := o.GetNamespace(); ns != "" && ns != r.Namespace {
+		return fmt.Sprintf("is for namespace %q, but the release is in %q", ns, r.Namespace)
+	}
+	return ""
+}
+
+// checkSecrets refuses pods and ServiceAccounts that name a Secret which is neither rendered here nor this customer's.
+func checkSecrets(objects []object, r *request) *workerError {
+	allowed := map[string]bool{}
+	for _, name := range r.AllowedSecrets {
+		allowed[name] = true
+	}
+	for _, o := range objects {
+		if o.GetKind() == "Secret" {
+			allowed[o.GetName()] = true
+		}
+	}
+	var details []string
+	for _, o := range objects {
+		for _, name := range o.secretNames() {
+			if !allowed[name] {
+				details = append(details, fmt.Sprintf("%s refers to Secret %q", o.quoted(), name))
+			}
+		}
+	}
+	if len(details) == 0 {
+		return nil
+	}
+	failure := fail(classSecretNotAllowed, "%s, which is not this customer's; "+
+		`label it "odoofleet.dev/customer" with the customer's name`, details[0])
+	failure.Details = details
+	return failure
+}
+
+// secretNames returns the Secrets that the object makes the kubelet read, sorted.
+func (o object) secretNames() []string {
+	found := map[string]bool{}
+	if o.GetKind() == "ServiceAccount" {
+		collectNames(o.at("secrets"), found)
+		collectNames(o.at("imagePullSecrets"), found)
+	}
+	if spec := o.podSpec(); spec != nil {
+		collectSecrets(spec, found)
+	}
+	names := make([]string, 0, len(found))
+	for name := range found {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// collectSecrets walks a pod's specification. It goes by the names of fields, of which Kubernetes has few for this
+// purpose, and so covers every volume type there is: "secretName", "secret.name" of projected volumes, "secretRef",
+// "secretKeyRef", "nodePublishSecretRef" and "imagePullSecrets".
+func collectSecrets(value any, found map[string]bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, child := range v {
+			switch key {
+			case "secretName":
+				addName(child, found)
+			case "secret", "secretRef", "secretKeyRef", "nodePublishSecretRef":
+				if reference, ok := child.(map[string]any); ok {
+					addName(reference["name"], found)
+				}
+			case "imagePullSecrets":
+				collectNames(child, found)
+			}
+			collectSecrets(child, found)
+		}
+	case []any:
+		for _, child := range v {
+			collectSecrets(child, found)
+		}
+	}
+}
+
+func collectNames(list any, found map[string]bool) {
+	items, _ := list.([]any)
+	for _, item := range items {
+		if reference, ok := item.(map[string]any); ok {
+			addName(reference["name"], found)
+		}
+	}
+}
+
+func addName(value any, found map[string]bool) {
+	if name, ok := value.(string); ok && name != "" {
+		found[name] = true
+	}
+}

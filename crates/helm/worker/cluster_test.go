@@ -1,0 +1,553 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const twoKeys = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data:
+  {{- range $key, $value := .Values.keys }}
+  {{ $key }}: {{ $value | quote }}
+  {{- end }}
+`
+
+const webAndDatabase = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: {{ .Values.replicaCount | default 1 }}
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web, image: "odoo:{{ .Values.tag | default "18" }}"}]
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  replicas: 1
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      containers: [{name: db, image: "postgres:15"}]
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: backup}
+spec:
+  schedule: "0 1 * * *"
+  jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: b, image: "busybox"}]}}}}
+`
+
+func keys(pairs ...string) map[string]any {
+	m := map[string]any{}
+	for _, pair := range pairs {
+		m[pair] = "v-" + pair
+	}
+	return map[string]any{"keys": m}
+}
+
+func TestInstallAndUpgrade(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"all.yaml": webAndDatabase, "cm.yaml": twoKeys})
+	r := w.request(actionInstall, 1, chart)
+	r.Values, r.Labels = keys("a", "b"), map[string]string{"odoofleet.dev/customer": "acme"}
+	result, stages, failure := w.try(r)
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	if want := []string{"loaded", "rendered", "checked", "recorded", "applied"}; !slices.Equal(stages, want) {
+		t.Errorf("stages %v", stages)
+	}
+	if result.Revision != 1 || result.Status != "deployed" || *result.Chart != (chartInfo{"odoo", "1.2.3", "18.0"}) {
+		t.Errorf("%+v %+v", result, result.Chart)
+	}
+	r = w.request(actionUpgrade, 2, chart)
+	r.Values = keys("b", "c")
+	if got := w.do(r); got.Revision != 2 || got.Status != "deployed" {
+		t.Errorf("%+v", got)
+	}
+	if got := fmt.Sprint(w.configMap("settings")); got != "map[b:v-b c:v-c]" {
+		t.Errorf("settings %s", got)
+	}
+	web, err := w.clients.AppsV1().Deployments(w.namespace).Get(t.Context(), "web", metav1.GetOptions{})
+	must(t, err)
+	spec := web.Spec.Template.Spec
+	if spec.EnableServiceLinks == nil || *spec.EnableServiceLinks || spec.AutomountServiceAccountToken == nil || *spec.AutomountServiceAccountToken {
+		t.Errorf("service links %v, token %v", spec.EnableServiceLinks, spec.AutomountServiceAccountToken)
+	}
+	for _, owner := range web.ManagedFields {
+		if owner.Manager == "helm" {
+			return
+		}
+	}
+	t.Errorf("managers %v", web.ManagedFields)
+}
+
+func TestNoListOfSecretsAndUserAgent(t *testing.T) {
+	w := newWorld(t)
+	hook := "apiVersion: v1\nkind: Secret\nmetadata: {name: hooked, annotations: {helm.sh/hook: \"pre-install,pre-upgrade\"}}\nstringData: {a: b}\n"
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "hook.yaml": hook})
+	w.do(w.request(actionInstall, 1, chart))
+	w.do(w.request(actionUpgrade, 2, chart))
+	w.do(w.request(actionUpgrade, 3, chart))
+	w.do(w.request(actionUpgrade, 4, chart))
+	if got := w.secretNames(); !slices.Equal(got, []string{"sh.helm.release.v1.acme-prod.v3 superseded", "sh.helm.release.v1.acme-prod.v4 deployed"}) {
+		t.Errorf("stored: %v", got)
+	}
+	w.do(w.request(actionUninstall, 4, chart))
+	if got := w.secretNames(); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+	secrets := 0
+	for _, request := range w.requests.take() {
+		if strings.HasSuffix(request.URL.Path, "/secrets") && request.Method == http.MethodGet {
+			t.Errorf("LIST %s", request.URL)
+		}
+		if strings.Contains(request.URL.Path, "/secrets/") {
+			secrets++
+			if agent := request.Header.Get("User-Agent"); !strings.HasPrefix(agent, "odoofleet-helm-worker/dev (operation op-") {
+				t.Errorf("user agent %q", agent)
+			}
+		}
+	}
+	if secrets == 0 {
+		t.Error("no request for a Secret was seen at all")
+	}
+}
+
+// Installed by the command line, upgraded in turn by both: what each no longer renders goes, and the command line goes on
+// understanding everything.
+func TestTakesTurnsWithTheCommandLine(t *testing.T) {
+	for _, mode := range []string{"--server-side=true", "--server-side=false"} {
+		t.Run(mode, func(t *testing.T) {
+			w := newWorld(t)
+			chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "all.yaml": webAndDatabase})
+			w.helm("install", "acme-prod", chart, mode, "--set", "keys.a=v-a,keys.b=v-b,keys.c=v-c")
+			r := w.request(actionUpgrade, 2, chart)
+			r.Values = keys("b", "c")
+			w.do(r)
+			if got := fmt.Sprint(w.configMap("settings")); got != "map[b:v-b c:v-c]" {
+				t.Errorf("after ours: %s", got)
+			}
+			w.helm("upgrade", "acme-prod", chart, "--reset-values", "--set", "keys.c=v-c,keys.d=v-d")
+			if got := fmt.Sprint(w.configMap("settings")); got != "map[c:v-c d:v-d]" {
+				t.Errorf("after theirs: %s", got)
+			}
+			r = w.request(actionUpgrade, 4, chart)
+			r.Values = keys("d")
+			w.do(r)
+			if got := fmt.Sprint(w.configMap("settings")); got != "map[d:v-d]" {
+				t.Errorf("after ours again: %s", got)
+			}
+			var history []map[string]any
+			must(t, json.Unmarshal([]byte(w.helm("history", "acme-prod", "-o", "json")), &history))
+			if last := history[len(history)-1]; last["status"] != "deployed" || last["revision"] != 4.0 {
+				t.Errorf("history %v", history)
+			}
+			w.helm("rollback", "acme-prod", "3")
+			if got := fmt.Sprint(w.configMap("settings")); got != "map[c:v-c d:v-d]" {
+				t.Errorf("after rollback: %s", got)
+			}
+		})
+	}
+}
+
+func TestAsleepThroughAnUpgrade(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"all.yaml": webAndDatabase})
+	w.do(w.request(actionInstall, 1, chart))
+	scale, err := w.clients.AppsV1().StatefulSets(w.namespace).GetScale(t.Context(), "db", metav1.GetOptions{})
+	must(t, err)
+	scale.Spec.Replicas = 0
+	_, err = w.clients.AppsV1().StatefulSets(w.namespace).UpdateScale(t.Context(), "db", scale, metav1.UpdateOptions{})
+	must(t, err)
+	r := w.request(actionUpgrade, 2, chart)
+	r.Replicas = map[string]int64{"StatefulSet/db": 0, "Deployment/web": 0}
+	r.SuspendCronJobs = true
+	r.Values = map[string]any{"tag": "18.1"}
+	w.do(r)
+	db, err := w.clients.AppsV1().StatefulSets(w.namespace).Get(t.Context(), "db", metav1.GetOptions{})
+	must(t, err)
+	web, err := w.clients.AppsV1().Deployments(w.namespace).Get(t.Context(), "web", metav1.GetOptions{})
+	must(t, err)
+	backup, err := w.clients.BatchV1().CronJobs(w.namespace).Get(t.Context(), "backup", metav1.GetOptions{})
+	must(t, err)
+	if *db.Spec.Replicas != 0 || *web.Spec.Replicas != 0 || !*backup.Spec.Suspend {
+		t.Errorf("database %d, web %d, suspended %t", *db.Spec.Replicas, *web.Spec.Replicas, *backup.Spec.Suspend)
+	}
+	if image := web.Spec.Template.Spec.Containers[0].Image; image != "odoo:18.1" {
+		t.Errorf("image %q: the upgrade did not arrive", image)
+	}
+	three := int64(3)
+	r = w.request(actionUpgrade, 3, chart)
+	r.OtherReplicas = &three
+	w.do(r)
+	web, err = w.clients.AppsV1().Deployments(w.namespace).Get(t.Context(), "web", metav1.GetOptions{})
+	must(t, err)
+	if *web.Spec.Replicas != 3 {
+		t.Errorf("web %d, want 3", *web.Spec.Replicas)
+	}
+}
+
+func TestLookupOfSecretsLeaksNothing(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.clients.CoreV1().Secrets(w.namespace).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "other"}, StringData: map[string]string{"seed": "TOPSECRET"}}, metav1.CreateOptions{})
+	must(t, err)
+	cm := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: leak}\ndata:\n  x: {{ tpl .Values.extra . | quote }}\n"
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": cm})
+	for _, extra := range []string{
+		`{{ (lookup "v1" "Secret" .Release.Namespace "other").data.seed | b64dec }}`,
+		`{{ range (lookup "v1" "Secret" .Release.Namespace "").items }}{{ .data }}{{ end }}`,
+		`{{ range (lookup "v1" "Secret" "" "").items }}{{ .data }}{{ end }}`,
+	} {
+		r := w.request(actionInstall, 1, chart)
+		r.Values = map[string]any{"extra": extra}
+		failure := w.refused(r, classRender)
+		if failure.Message != `"lookup" of Secrets is refused` {
+			t.Errorf("message %q", failure.Message)
+		}
+	}
+	if got := w.secretNames(); len(got) != 0 {
+		t.Errorf("stored: %v", got)
+	}
+	r := w.request(actionInstall, 1, chart)
+	r.Values = map[string]any{"extra": `{{ (lookup "v1" "Namespace" "" .Release.Namespace).metadata.name }}`}
+	w.do(r)
+	if got := w.configMap("leak")["x"]; got != w.namespace {
+		t.Errorf("a harmless lookup gave %q", got)
+	}
+}
+
+func TestStaleRevisions(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys})
+	w.do(w.request(actionInstall, 1, chart))
+	w.refused(w.request(actionInstall, 1, chart), classStaleRevision)
+	w.do(w.request(actionUpgrade, 2, chart))
+	again := w.request(actionUpgrade, 2, chart)
+	again.Values = keys("late")
+	w.refused(again, classStaleRevision)
+	ahead := w.request(actionUpgrade, 4, chart)
+	ahead.Revisions = []int{1, 2}
+	w.refused(ahead, classStaleRevision)
+	w.refused(w.request(actionUninstall, 1, chart), classStaleRevision)
+	if got := w.configMap("settings"); len(got) != 0 {
+		t.Errorf("settings %v", got)
+	}
+	// Another Helm comes between the look and the write.
+	w.requests.before = func(r *http.Request) error {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/secrets") {
+			w.requests.before = nil
+			name := secretName("acme-prod", 3)
+			_, err := w.clients.CoreV1().Secrets(w.namespace).Create(context.Background(),
+				&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+			return err
+		}
+		return nil
+	}
+	race := w.request(actionUpgrade, 3, chart)
+	race.Values = keys("race")
+	w.refused(race, classStaleRevision)
+	if got := w.configMap("settings"); len(got) != 0 {
+		t.Errorf("settings %v", got)
+	}
+}
+
+func TestPermitEndsWrites(t *testing.T) {
+	w := newWorld(t)
+	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: slow, annotations: {helm.sh/hook: post-install}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "hook.yaml": hook})
+	c := w.child()
+	r := w.request(actionInstall, 1, chart)
+	r.ValidForMillis = 3000
+	c.send(r)
+	if rendered := c.until(isStage("rendered")); rendered["hooks"] != 1.0 {
+		t.Errorf("%v", rendered)
+	}
+	c.until(isStage("applied"))
+	// The hook never ends here, as no kubelet runs it: the permit does.
+	result := c.until(isResult)
+	if class := result["error"].(map[string]any)["class"]; class != classPermitExpired {
+		t.Errorf("%v", result)
+	}
+	if code := c.exitCode(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if got := w.secretNames(); !slices.Equal(got, []string{"sh.helm.release.v1.acme-prod.v1 pending-install"}) {
+		t.Errorf("stored: %v", got)
+	}
+}
+
+// The permit ends between two writes of one action.
+func TestPermitEndsInTheMiddle(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "all.yaml": webAndDatabase})
+	r := w.request(actionInstall, 1, chart)
+	p := newPermit(r.validity)
+	w.requests.before = func(request *http.Request) error {
+		if strings.Contains(request.URL.Path, "/configmaps/") && request.Method == http.MethodPatch {
+			p.end(fail(classPermitExpired, "the permit to write ran out"))
+		}
+		return nil
+	}
+	_, failure := w.cluster.run(r, p, func(string, *int) {})
+	if failure == nil || failure.Class != classPermitExpired {
+		t.Fatalf("%v", failure)
+	}
+	writes := 0
+	for _, request := range w.requests.take() {
+		if mutates(request) {
+			writes++
+		}
+	}
+	if writes != 2 {
+		t.Errorf("%d writes, want the release Secret and the ConfigMap alone", writes)
+	}
+}
+
+func TestKilledThenUnlockedThenUpgraded(t *testing.T) {
+	w := newWorld(t)
+	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: slow, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "hook.yaml": hook})
+	c := w.child()
+	r := w.request(actionInstall, 1, chart)
+	r.Labels = map[string]string{"odoofleet.dev/customer": "acme"}
+	c.send(r)
+	c.until(isStage("recorded"))
+	must(t, c.command.Process.Kill())
+	c.exitCode()
+	w.refused(w.request(actionUpgrade, 2, chart), classLocked)
+	wrong := w.request(actionUnlock, 1, "")
+	wrong.ResourceVersion = "1"
+	w.refused(wrong, classConflict)
+	if got := w.do(w.request(actionUnlock, 1, "")); got.Status != "failed" {
+		t.Errorf("%+v", got)
+	}
+	w.refused(w.request(actionUnlock, 1, ""), classNotFound)
+	secret, err := w.clients.CoreV1().Secrets(w.namespace).Get(t.Context(), secretName("acme-prod", 1), metav1.GetOptions{})
+	must(t, err)
+	if secret.Labels["odoofleet.dev/customer"] != "acme" || secret.Labels["modifiedAt"] == "" {
+		t.Errorf("labels %v", secret.Labels)
+	}
+	if status := w.helm("status", "acme-prod", "-o", "json"); !strings.Contains(status, `"status":"failed"`) || !strings.Contains(status, "recovered: ") {
+		t.Errorf("status %s", status)
+	}
+	up := w.request(actionUpgrade, 2, chart)
+	up.Values = keys("after")
+	w.do(up)
+	if got := w.configMap("settings")["after"]; got != "v-after" {
+		t.Errorf("settings %q", got)
+	}
+}
+
+func TestCancelAndDeadlineAndEndOfInput(t *testing.T) {
+	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: slow, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
+	begin := func(t *testing.T, change func(*request)) (*world, *child) {
+		w := newWorld(t)
+		r := w.request(actionInstall, 1, chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "hook.yaml": hook}))
+		if change != nil {
+			change(r)
+		}
+		c := w.child()
+		c.send(r)
+		c.until(isStage("recorded"))
+		return w, c
+	}
+	t.Run("cancel", func(t *testing.T) {
+		_, c := begin(t, nil)
+		c.send(map[string]any{"type": "cancel", "id": "another"})
+		c.send(map[string]any{"type": "cancel", "id": "op-install"})
+		if class := c.until(isResult)["error"].(map[string]any)["class"]; class != classCancelled {
+			t.Errorf("class %v", class)
+		}
+		if code := c.exitCode(); code != 1 {
+			t.Errorf("exit code %d", code)
+		}
+	})
+	t.Run("deadline", func(t *testing.T) {
+		// A hook that Helm gives up in time is Helm's to record; here the operation's end comes while it renders.
+		w := newWorld(t)
+		loop := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: \"{{ range until 200000000 }}{{ end }}\"}\n"
+		r := w.request(actionInstall, 1, chartArchive(t, "odoo", map[string]string{"cm.yaml": loop}))
+		r.TimeoutSeconds = 2
+		c := w.child()
+		c.send(r)
+		if class := c.until(isResult)["error"].(map[string]any)["class"]; class != classDeadline {
+			t.Errorf("class %v", class)
+		}
+		if code := c.exitCode(); code != 1 {
+			t.Errorf("exit code %d", code)
+		}
+	})
+	t.Run("hook", func(t *testing.T) {
+		w, c := begin(t, func(r *request) { r.TimeoutSeconds = 5 })
+		result := c.until(isResult)
+		if failure := result["error"].(map[string]any); failure["class"] != classHook {
+			t.Errorf("%v", failure)
+		}
+		if got := w.secretNames(); !slices.Equal(got, []string{"sh.helm.release.v1.acme-prod.v1 failed"}) {
+			t.Errorf("stored: %v", got)
+		}
+	})
+	t.Run("end of input", func(t *testing.T) {
+		w, c := begin(t, nil)
+		must(t, c.stdin.Close())
+		if code := c.exitCode(); code != 1 {
+			t.Errorf("exit code %d", code)
+		}
+		if got := w.secretNames(); !slices.Equal(got, []string{"sh.helm.release.v1.acme-prod.v1 pending-install"}) {
+			t.Errorf("stored: %v", got)
+		}
+	})
+	t.Run("busy", func(t *testing.T) {
+		_, c := begin(t, nil)
+		c.send(&request{Type: "operation", ID: "second", Action: actionRender})
+		second := c.until(isResult)
+		if second["id"] != "second" || second["error"].(map[string]any)["class"] != classInvalidRequest {
+			t.Errorf("%v", second)
+		}
+	})
+}
+
+func TestNothingIsWrittenWhenACheckFails(t *testing.T) {
+	w := newWorld(t)
+	role := "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r}\nrules: []\n"
+	pod := "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a, image: b, envFrom: [{secretRef: {name: other}}]}]}\n"
+	for class, template := range map[string]string{classKindNotAllowed: role, classSecretNotAllowed: pod, classRender: "{{ fail \"no\" }}"} {
+		failure := w.refused(w.request(actionInstall, 1, chartArchive(t, "odoo", map[string]string{"a.yaml": twoKeys, "b.yaml": template})), class)
+		t.Log(failure.Message)
+	}
+	for _, request := range w.requests.take() {
+		if mutates(request) {
+			t.Errorf("%s %s", request.Method, request.URL)
+		}
+	}
+}
+
+func TestUpgradeKeepsData(t *testing.T) {
+	w := newWorld(t)
+	claim := "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files%s}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n"
+	with := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "pvc.yaml": fmt.Sprintf(claim, "")})
+	renamed := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "pvc.yaml": fmt.Sprintf(claim, "-new")})
+	w.do(w.request(actionInstall, 1, with))
+	failure := w.refused(w.request(actionUpgrade, 2, renamed), classWouldDeleteData)
+	if !slices.Equal(failure.Details, []string{"PersistentVolumeClaim/files would be removed"}) {
+		t.Errorf("%v", failure.Details)
+	}
+	// The record says that Helm keeps it, but somebody has taken the annotation off the live object: the transport refuses.
+	kept := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys,
+		"pvc.yaml": strings.Replace(fmt.Sprintf(claim, ""), "{name: files}", "{name: files, annotations: {helm.sh/resource-policy: keep}}", 1)})
+	w.do(w.request(actionUpgrade, 2, kept))
+	live, err := w.clients.CoreV1().PersistentVolumeClaims(w.namespace).Get(t.Context(), "files", metav1.GetOptions{})
+	must(t, err)
+	delete(live.Annotations, "helm.sh/resource-policy")
+	_, err = w.clients.CoreV1().PersistentVolumeClaims(w.namespace).Update(t.Context(), live, metav1.UpdateOptions{})
+	must(t, err)
+	w.refused(w.request(actionUpgrade, 3, renamed), classWouldDeleteData)
+	live, err = w.clients.CoreV1().PersistentVolumeClaims(w.namespace).Get(t.Context(), "files", metav1.GetOptions{})
+	if err != nil || live.DeletionTimestamp != nil {
+		t.Errorf("the claim is gone: %v", err)
+	}
+	allowed := w.request(actionUpgrade, 4, renamed)
+	allowed.Revisions, allowed.AllowDataLoss = []int{2, 3}, true
+	w.do(allowed)
+}
+
+func TestUninstallKeepsTheRecordOfWhatItCouldNotRead(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys})
+	w.do(w.request(actionInstall, 1, chart))
+	w.requests.before = func(r *http.Request) error {
+		if strings.HasSuffix(r.URL.Path, "/configmaps/settings") {
+			return fmt.Errorf("the network is down")
+		}
+		return nil
+	}
+	w.refused(w.request(actionUninstall, 1, ""), classUnreachable)
+	if got := w.secretNames(); !slices.Equal(got, []string{"sh.helm.release.v1.acme-prod.v1 uninstalling"}) {
+		t.Errorf("stored: %v", got)
+	}
+	w.requests.before = nil
+	w.do(w.request(actionUninstall, 1, ""))
+	if got := w.secretNames(); len(got) != 0 {
+		t.Errorf("stored: %v", got)
+	}
+}
+
+func TestLabels(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys})
+	r := w.request(actionInstall, 1, chart)
+	r.Labels = map[string]string{"odoofleet.dev/customer": "acme", labelRetainedAt: "1700000000"}
+	w.do(r)
+	r = w.request(actionUpgrade, 2, chart)
+	r.Labels = map[string]string{"odoofleet.dev/revision": "2"}
+	w.do(r)
+	secret, err := w.clients.CoreV1().Secrets(w.namespace).Get(t.Context(), secretName("acme-prod", 2), metav1.GetOptions{})
+	must(t, err)
+	if _, retained := secret.Labels[labelRetainedAt]; retained || secret.Labels["odoofleet.dev/customer"] != "acme" || secret.Labels["odoofleet.dev/revision"] != "2" {
+		t.Errorf("%v", secret.Labels)
+	}
+}
+
+func TestRenderWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: h, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
+	chart := chartArchive(t, "odoo", map[string]string{"all.yaml": webAndDatabase, "hook.yaml": hook})
+	r := w.request(actionRender, 1, chart)
+	result := w.do(r)
+	if !strings.Contains(result.Manifest, "enableServiceLinks: false") || len(result.HookManifests) != 1 || result.Hooks != 1 {
+		t.Errorf("%+v", result)
+	}
+	r.Verbatim = true
+	if result = w.do(r); strings.Contains(result.Manifest, "enableServiceLinks") {
+		t.Error("the transform was not left out")
+	}
+	for _, request := range w.requests.take() {
+		if mutates(request) {
+			t.Errorf("%s %s", request.Method, request.URL)
+		}
+	}
+}
+
+func TestWarmWorkerDoesManyOperations(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys})
+	c := w.child()
+	c.send(w.request(actionInstall, 1, chart))
+	if result := c.until(isResult); result["ok"] != true {
+		t.Fatalf("%v", result)
+	}
+	began := time.Now()
+	for revision := 2; revision < 12; revision++ {
+		c.send(w.request(actionUpgrade, revision, chart))
+		if result := c.until(isResult); result["ok"] != true || result["revision"] != float64(revision) {
+			t.Fatalf("%v", result)
+		}
+	}
+	t.Logf("%s an upgrade", time.Since(began)/10)
+	must(t, c.stdin.Close())
+	if code := c.exitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if strings.Contains(c.stderr.String(), "v-") {
+		t.Error("a value is in the log")
+	}
+}

@@ -1,0 +1,6 @@
+//! One module a command.
+
+pub mod down;
+pub mod generate;
+pub mod test;
+pub mod up;

@@ -1,0 +1,125 @@
+//! The clusters that checks run against: started when first needed, ended whatever happens.
+
+use std::path::PathBuf;
+use std::process::exit;
+use std::sync::{Mutex, Once, PoisonError};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::cluster::ports::Ports;
+use crate::cluster::process::Daemons;
+use crate::cluster::{self, ControlPlane, Layout};
+use crate::{tools, ui};
+
+/// What the checks of one run share.
+pub struct Bench {
+    with_cluster: bool,
+    cluster: Option<TestCluster>,
+}
+
+impl Bench {
+    /// Nothing is started yet. Without a cluster, checks that could use one do with less.
+    pub fn new(with_cluster: bool) -> Self {
+        Self { with_cluster, cluster: None }
+    }
+
+    /// The shared cluster, if this run has one.
+    pub fn optional_cluster(&mut self) -> Result<Option<&Layout>> {
+        if self.with_cluster { self.cluster().map(Some) } else { Ok(None) }
+    }
+
+    /// The shared cluster.
+    pub fn cluster(&mut self) -> Result<&Layout> {
+        let cluster = match self.cluster.take() {
+            Some(cluster) => cluster,
+            None => TestCluster::start(&tools::CONTROL_PLANE)?,
+        };
+        Ok(&self.cluster.insert(cluster).layout)
+    }
+
+    /// A cluster that no check has used; the shared one ends.
+    pub fn fresh_cluster(&mut self) -> Result<&Layout> {
+        if let Some(old) = self.cluster.take() {
+            old.discard()?;
+        }
+        let tools = [&tools::CONTROL_PLANE[..], &[tools::REGISTRY]].concat();
+        Ok(&self.cluster.insert(TestCluster::start(&tools)?).layout)
+    }
+
+    /// Ends what runs and removes it.
+    pub fn pass(mut self) -> Result<()> {
+        self.cluster.take().map_or(Ok(()), TestCluster::discard)
+    }
+
+    /// Ends what runs, keeps the logs, and says where they are.
+    pub fn fail(mut self) {
+        if let Some(cluster) = self.cluster.take() {
+            println!("The logs of the cluster are kept in {}", cluster.keep().display());
+        }
+    }
+}
+
+/// A control plane in a folder of its own.
+struct TestCluster {
+    layout: Layout,
+    daemons: Daemons,
+    dir: Option<TempDir>,
+}
+
+/// What an interrupted run has to end.
+static RUNNING: Mutex<Option<(Daemons, PathBuf)>> = Mutex::new(None);
+static HANDLER: Once = Once::new();
+
+impl TestCluster {
+    fn start(tools: &[tools::Tool]) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("odoofleet-test-").tempdir().context("no temporary folder")?;
+        let layout = Layout::below(dir.path());
+        tools::install(tools, &layout.bin())?;
+        let daemons = Daemons::attached(&layout.run(), &layout.logs());
+        end_on_interrupt(&daemons, dir.path().to_path_buf());
+        let cluster = Self { layout: layout.clone(), daemons: daemons.clone(), dir: Some(dir) };
+        let ports = Ports::free()?;
+        let task = ui::Task::start("Starting a cluster for the tests");
+        if let Err(error) = ControlPlane::new(layout, ports, daemons).start() {
+            drop(task);
+            return Err(error.context(format!("the logs are kept in {}", cluster.keep().display())));
+        }
+        task.done(format!("A cluster for the tests runs on port {}", ports.api));
+        Ok(cluster)
+    }
+
+    fn discard(mut self) -> Result<()> {
+        cluster::stop(&self.daemons)?;
+        self.dir.take().map_or(Ok(()), TempDir::close).context("cannot remove the tests' cluster")
+    }
+
+    fn keep(mut self) -> PathBuf {
+        self.dir.take().map_or_else(|| self.layout.logs(), |dir| dir.keep().join("logs"))
+    }
+}
+
+impl Drop for TestCluster {
+    fn drop(&mut self) {
+        if let Err(error) = cluster::stop(&self.daemons) {
+            eprintln!("the tests' cluster did not stop: {error:#}");
+        }
+    }
+}
+
+/// Ctrl-C and SIGTERM end the cluster, too.
+fn end_on_interrupt(daemons: &Daemons, dir: PathBuf) {
+    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some((daemons.clone(), dir));
+    HANDLER.call_once(|| {
+        let installed = ctrlc::set_handler(|| {
+            if let Some((daemons, dir)) = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                let _ = cluster::stop(&daemons);
+                let _ = std::fs::remove_dir_all(dir);
+            }
+            exit(130);
+        });
+        if let Err(error) = installed {
+            eprintln!("Ctrl-C will not stop the tests' cluster: {error}");
+        }
+    });
+}

@@ -1,0 +1,93 @@
+//! `test`: all checks, one after the other, until the first that fails.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use console::style;
+
+use crate::ui;
+
+mod bench;
+mod steps;
+
+use bench::Bench;
+
+/// Run the checks: everything, or one part.
+///
+/// Stops at the first that fails. The last line counts the checks.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which part.
+    #[arg(value_enum, default_value_t = Part::All)]
+    part: Part,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Formatting, lints, unit tests, dependencies, generated files: no cluster.
+    Unit,
+    /// The charts, against a cluster of its own.
+    Chart,
+    /// The operator end to end, in a cluster of its own.
+    E2e,
+    /// All of them.
+    All,
+}
+
+/// One check.
+struct Step {
+    title: &'static str,
+    run: fn(&mut Bench) -> Result<()>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let mut bench = Bench::new(args.part != Part::Unit);
+    let mut passed = 0;
+    for step in steps_of(args.part) {
+        ui::heading(step.title);
+        let since = Instant::now();
+        let outcome = (step.run)(&mut bench);
+        let took = ui::elapsed(since.elapsed());
+        if let Err(error) = outcome {
+            println!("\n{} {} failed after {took}: {error:#}", style("✗").red(), step.title);
+            bench.fail();
+            println!("xtask: {passed} passed, 1 failed");
+            return Err(ui::Reported.into());
+        }
+        println!("{} {} {}", style("✓").green(), step.title, style(took).dim());
+        passed += 1;
+    }
+    bench.pass()?;
+    println!("\nxtask: {passed} passed, 0 failed");
+    Ok(())
+}
+
+fn steps_of(part: Part) -> Vec<Step> {
+    let all = [
+        (Part::Unit, Step { title: "Rust: format", run: steps::rust_format }),
+        (Part::Unit, Step { title: "Rust: lints", run: steps::rust_lints }),
+        (Part::Unit, Step { title: "Rust: unit tests", run: steps::rust_tests }),
+        (Part::Unit, Step { title: "Go: format and vet", run: steps::go_lints }),
+        (Part::Unit, Step { title: "Go: tests of the Helm worker", run: steps::go_tests }),
+        (Part::Unit, Step { title: "Dependencies point one way", run: steps::arrows }),
+        (Part::Unit, Step { title: "Generated files", run: steps::generated }),
+        (Part::Chart, Step { title: "Charts: lint", run: steps::chart_lint }),
+        (Part::Chart, Step { title: "Charts: tests", run: steps::chart_tests }),
+        (Part::E2e, Step { title: "End to end", run: steps::end_to_end }),
+    ];
+    all.into_iter().filter(|(of, _)| part == Part::All || part == *of).map(|(_, step)| step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_the_sum_of_the_parts() {
+        let count = |part| steps_of(part).len();
+        assert_eq!(count(Part::All), count(Part::Unit) + count(Part::Chart) + count(Part::E2e));
+        assert!(Part::value_variants().iter().all(|part| count(*part) > 0));
+    }
+}

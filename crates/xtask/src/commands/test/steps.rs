@@ -1,0 +1,159 @@
+//! The checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::bench::Bench;
+use crate::cluster::Layout;
+use crate::commands::generate;
+use crate::{chart, exec, operator, repo, tools};
+
+/// Crates that decide, and so see neither runtime nor client.
+const PURE: [&str; 2] = ["odoofleet-api", "odoofleet-core"];
+const IMPURE: [&str; 4] = ["tokio", "hyper", "kube-client", "reqwest"];
+
+pub fn rust_format(_: &mut Bench) -> Result<()> {
+    exec::stream(cargo().args(["fmt", "--all", "--check"]))
+}
+
+pub fn rust_lints(_: &mut Bench) -> Result<()> {
+    exec::stream(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+pub fn rust_tests(_: &mut Bench) -> Result<()> {
+    exec::stream(cargo().args(["test", "--workspace", "--exclude", "e2e"]))
+}
+
+pub fn go_lints(_: &mut Bench) -> Result<()> {
+    tools::require_go()?;
+    let root = exec::output(Command::new("go").args(["env", "GOROOT"]))?;
+    let gofmt = Path::new(root.trim()).join("bin/gofmt");
+    let unformatted = exec::output(in_worker(&mut Command::new(gofmt)).args(["-l", "."]))?;
+    if !unformatted.trim().is_empty() {
+        bail!("these files are not formatted; run gofmt -w in crates/helm/worker:\n{}", unformatted.trim_end());
+    }
+    exec::stream(in_worker(&mut Command::new("go")).args(["vet", "./..."]))
+}
+
+pub fn go_tests(bench: &mut Bench) -> Result<()> {
+    tools::require_go()?;
+    let mut command = Command::new("go");
+    in_worker(&mut command).args(["test", "./..."]);
+    if let Some(cluster) = bench.optional_cluster()? {
+        command.env("ODOOFLEET_TEST_KUBECONFIG", cluster.kubeconfig());
+        command.env("ODOOFLEET_TEST_HELM", cluster.bin().join("helm"));
+        // A result from the cache would be one of another cluster.
+        command.arg("-count=1");
+    }
+    exec::stream(&mut command)
+}
+
+pub fn arrows(_: &mut Bench) -> Result<()> {
+    for package in PURE {
+        let tree = exec::output(cargo().args(["tree", "--package", package, "--edges", "normal", "--prefix", "none"]))?;
+        let found = forbidden(&tree);
+        if !found.is_empty() {
+            bail!("{package} depends on {}, see: cargo tree -p {package} -e normal -i {}", found.join(", "), found[0]);
+        }
+        println!("{package}: none of {}", IMPURE.join(", "));
+    }
+    Ok(())
+}
+
+pub fn generated(_: &mut Bench) -> Result<()> {
+    generate::check()
+}
+
+pub fn chart_lint(bench: &mut Bench) -> Result<()> {
+    let helm = bench.cluster()?.bin().join("helm");
+    exec::stream(Command::new(helm).args(["lint", "--strict"]).args(charts()?))
+}
+
+pub fn chart_tests(bench: &mut Bench) -> Result<()> {
+    let python = python()?;
+    let cluster = bench.cluster()?;
+    let mut ran = 0;
+    for test in charts()?.into_iter().map(|chart| chart.join("tests/run.py")).filter(|test| test.is_file()) {
+        println!("{}", test.strip_prefix(repo::root()).unwrap_or(&test).display());
+        let mut command = Command::new(&python);
+        command.arg(&test).arg("--helm").arg(cluster.bin().join("helm"));
+        command.arg("--kubectl").arg(cluster.bin().join("kubectl"));
+        command.arg("--kubeconfig").arg(cluster.kubeconfig()).current_dir(repo::root());
+        exec::stream(&mut command)?;
+        ran += 1;
+    }
+    if ran == 0 { Err(anyhow!("no chart has tests")) } else { Ok(()) }
+}
+
+pub fn end_to_end(bench: &mut Bench) -> Result<()> {
+    let cluster = bench.fresh_cluster()?;
+    let charts = cluster.path("charts");
+    operator::build(&cluster.bin(), false)?;
+    chart::package(&repo::path("charts/odoo"), &charts)?;
+    exec::stream(&mut e2e_command(cluster, &charts))
+}
+
+fn e2e_command(cluster: &Layout, charts: &Path) -> Command {
+    let mut command = cargo();
+    command.args(["test", "--package", "e2e", "--no-fail-fast", "--", "--test-threads=4"]);
+    command.env("E2E_KUBECONFIG", cluster.kubeconfig()).env("E2E_BIN", cluster.bin());
+    command.env("E2E_CHARTS", charts).env("E2E_REPO", repo::root());
+    command
+}
+
+fn cargo() -> Command {
+    let mut command = exec::cargo();
+    command.current_dir(repo::root());
+    command
+}
+
+fn in_worker(command: &mut Command) -> &mut Command {
+    command.current_dir(repo::path("crates/helm/worker")).env("GOWORK", "off")
+}
+
+/// The packages of a `cargo tree` that a pure crate may not have.
+fn forbidden(tree: &str) -> Vec<&'static str> {
+    let packages: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    IMPURE.into_iter().filter(|name| packages.contains(name)).collect()
+}
+
+fn charts() -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(repo::path("charts")).context("cannot read charts")?;
+    let mut charts: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join("Chart.yaml").is_file()).collect();
+    charts.sort();
+    Ok(charts)
+}
+
+/// A Python with what the charts' tests import, made once a content of `charts/requirements.txt`.
+fn python() -> Result<PathBuf> {
+    let wanted = repo::path("charts/requirements.txt");
+    let requirements = fs::read_to_string(&wanted).context("cannot read charts/requirements.txt")?;
+    let version = exec::output(Command::new("python3").arg("--version"))?;
+    let cache = tools::cache()?;
+    let dir = cache.join(format!("python-{}", tools::key(&[&requirements, &version])));
+    let (python, finished) = (dir.join("bin/python"), dir.join(".finished"));
+    let _lock = tools::lock(&cache.join(".python.lock"), "installs the charts' Python packages")?;
+    if finished.is_file() {
+        return Ok(python);
+    }
+    exec::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))
+        .context("Python cannot make a virtual environment; on Debian install python3-venv")?;
+    exec::output(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&wanted))?;
+    fs::write(&finished, "")?;
+    Ok(python)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forbidden_package_is_found_by_its_whole_name() {
+        assert_eq!(forbidden("odoofleet-core v0.1.0\ntokio v1.54.0 (*)\nkube-core v5.0.0\n"), ["tokio"]);
+        assert!(forbidden("tokio-util v0.7\nhyper-util v0.1\nkube-derive v5\n").is_empty());
+    }
+}

@@ -1,0 +1,233 @@
+//! `up`: a Kubernetes with the operator and an example fleet.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ports::Ports;
+use crate::cluster::process::Daemons;
+use crate::cluster::{ControlPlane, Layout, pki};
+use crate::{chart, environments, exec, operator, repo, tools, ui};
+
+const DEFAULT_PORT: u16 = 6443;
+/// The namespace of the environments.
+const NAMESPACE: &str = "odoo";
+const RUNNING_WITHIN: Duration = Duration::from_mins(5);
+
+/// Start a Kubernetes on this machine with the operator and an example fleet.
+///
+/// A second `up` keeps what runs and renews the operator if its code changed. After `down`, `up` begins with an empty
+/// cluster.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Use the cluster of this context of your kubeconfig instead of starting one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Port of the API server; the others are counted from it [default: 6443].
+    #[arg(long)]
+    port: Option<u16>,
+    /// Build the operator with optimisations.
+    #[arg(long)]
+    release: bool,
+}
+
+/// What a running `up` was started with.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The context of an existing cluster, if it is not ours.
+    pub context: Option<String>,
+    /// The port that the others are counted from.
+    pub port: u16,
+}
+
+impl Session {
+    /// The session in `layout`, if any process of it still runs.
+    pub fn running(layout: &Layout) -> Option<Self> {
+        let running = Daemons::detached(&layout.run(), &layout.logs()).running();
+        let text = fs::read_to_string(layout.run().join("session.json")).ok()?;
+        serde_json::from_str(&text).ok().filter(|_| !running.is_empty())
+    }
+
+    /// What these arguments ask for, or why it cannot be had beside what runs.
+    fn wanted(args: &Args, running: Option<Self>) -> Result<Self> {
+        let wanted = Self {
+            context: args.context.clone(),
+            port: args.port.or(running.as_ref().map(|session| session.port)).unwrap_or(DEFAULT_PORT),
+        };
+        match running {
+            Some(running) if running != wanted => {
+                let what = running.context.map_or_else(
+                    || format!("a cluster on port {}", running.port),
+                    |context| format!("the operator on context {context}, port {}", running.port),
+                );
+                bail!("{what} runs already. Stop it first: cargo xtask down")
+            }
+            _ => Ok(wanted),
+        }
+    }
+
+    fn save(&self, layout: &Layout) -> Result<()> {
+        fs::create_dir_all(layout.run())?;
+        fs::write(layout.run().join("session.json"), serde_json::to_string(self)?).context("cannot write .dev/run")
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let layout = Layout::below(repo::dev());
+    let _alone = tools::lock(&layout.path("lock"), "starts or stops the cluster")?;
+    let running = Session::running(&layout);
+    let first = running.is_none();
+    let session = Session::wanted(args, running)?;
+    let ports = Ports::from(session.port)?;
+    let daemons = Daemons::detached(&layout.run(), &layout.logs());
+    let owned = session.context.is_none();
+    if first && owned {
+        // Told now, not after minutes of building.
+        ports.require_free()?;
+    }
+
+    let wanted: &[tools::Tool] = if owned { &tools::CONTROL_PLANE } else { &[tools::KUBECTL, tools::HELM] };
+    tools::install(wanted, &layout.bin())?;
+    if let Some(context) = &session.context {
+        use_cluster(&layout, context, &session)?;
+    }
+    let changed = operator::build(&layout.bin(), args.release)?;
+    chart::package(&repo::path("charts/odoo"), &layout.path("charts"))?;
+    if owned {
+        start_cluster(&layout, ports, &daemons, &session)?;
+    }
+    start_operator(&layout, &daemons, ports, changed)?;
+    run_examples(&layout)?;
+    finish(&layout, owned)
+}
+
+fn start_cluster(layout: &Layout, ports: Ports, daemons: &Daemons, session: &Session) -> Result<()> {
+    let cluster = ControlPlane::new(layout.clone(), ports, daemons.clone());
+    let task = ui::Task::start("Starting Kubernetes");
+    if cluster.runs() {
+        task.note("it runs already");
+    } else {
+        // An operator that outlived its cluster knows the old one's authority alone.
+        daemons.stop(operator::DAEMON)?;
+        session.save(layout)?;
+    }
+    cluster.start()?;
+    task.done(format!("Kubernetes runs on https://127.0.0.1:{}", ports.api));
+    Ok(())
+}
+
+/// Takes one context out of the user's kubeconfig, so that nothing later can reach another cluster.
+fn use_cluster(layout: &Layout, context: &str, session: &Session) -> Result<()> {
+    let mut view = Command::new(layout.bin().join("kubectl"));
+    view.args(["config", "view", "--minify", "--flatten", "--raw", "--context", context]);
+    let config = view.output().context("kubectl cannot be started")?;
+    if !config.status.success() {
+        bail!("context {context} cannot be used: {}", String::from_utf8_lossy(&config.stderr).trim());
+    }
+    pki::secret(&layout.kubeconfig(), &String::from_utf8_lossy(&config.stdout))?;
+    let version = exec::output(layout.kube().kubectl().args(["get", "--raw", "/version", "--request-timeout=10s"]))
+        .with_context(|| format!("the cluster of context {context} does not answer"))?;
+    session.save(layout)?;
+    let version: serde_json::Value = serde_json::from_str(&version)?;
+    println!("✓ Using context {context} ({})", version["gitVersion"].as_str().unwrap_or("unknown version"));
+    Ok(())
+}
+
+fn start_operator(layout: &Layout, daemons: &Daemons, ports: Ports, changed: bool) -> Result<()> {
+    let task = ui::Task::start("Installing the CRDs, roles and policies");
+    operator::install_chart(layout)?;
+    task.done("Installed the CRDs, roles and policies");
+    let task = ui::Task::start("Starting the operator");
+    operator::write_identity(layout)?;
+    operator::start(layout, daemons, ports, changed)?;
+    task.done(format!("The operator runs, its log is {}", shown(&daemons.log(operator::DAEMON))));
+    Ok(())
+}
+
+fn run_examples(layout: &Layout) -> Result<()> {
+    let kube = layout.kube();
+    let mut apply = kube.kubectl();
+    apply.args(["apply", "--namespace", NAMESPACE, "--output", "name", "-f"]).arg(repo::path("examples/quickstart"));
+    let applied = exec::output(&mut apply)?;
+    let names = environment_names(&applied);
+    println!("✓ Applied examples/quickstart, waiting for {} environments", names.len());
+    let mut watch = kube.kubectl();
+    watch.args(["get", "odooenvironments", "--namespace", NAMESPACE, "--output", "json", "--watch"]);
+    environments::wait(&mut watch, &names, RUNNING_WITHIN)
+}
+
+/// The environments among the names that `kubectl apply` printed.
+fn environment_names(applied: &str) -> Vec<String> {
+    let names = applied.lines().filter_map(|line| line.strip_prefix("odooenvironment.odoofleet.dev/"));
+    names.map(str::to_owned).collect()
+}
+
+fn finish(layout: &Layout, owned: bool) -> Result<()> {
+    let mut get = layout.kube().kubectl();
+    let table = exec::output(get.args(["get", "odooenvironments", "--namespace", NAMESPACE]))?;
+    println!("\n{table}");
+    if owned {
+        println!("Pods are played by kwok: they start and stop, but no Odoo answers in them.");
+    }
+    println!("{}", next(layout, &table));
+    Ok(())
+}
+
+fn next(layout: &Layout, table: &str) -> String {
+    let first = table.lines().nth(1).and_then(|line| line.split_whitespace().next()).unwrap_or("NAME");
+    format!(
+        "What to try next:\n\n  \
+         export KUBECONFIG={} PATH={}:$PATH\n  \
+         kubectl get odoo -n {NAMESPACE}\n  \
+         kubectl scale odooenvironment {first} -n {NAMESPACE} --replicas=0   # stop it; --replicas=1 starts it\n  \
+         kubectl explain odooenvironment.spec\n  \
+         helm list -n {NAMESPACE}\n  \
+         cargo xtask down",
+        layout.kubeconfig().display(),
+        layout.bin().display(),
+    )
+}
+
+/// A path as seen from the repository.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(repo::root()).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(context: Option<&str>, port: Option<u16>) -> Args {
+        Args { context: context.map(str::to_owned), port, release: false }
+    }
+
+    fn session(context: Option<&str>, port: u16) -> Session {
+        Session { context: context.map(str::to_owned), port }
+    }
+
+    #[test]
+    fn a_running_cluster_is_kept() {
+        assert_eq!(Session::wanted(&args(None, None), None).unwrap(), session(None, DEFAULT_PORT));
+        assert_eq!(Session::wanted(&args(None, None), Some(session(None, 7000))).unwrap(), session(None, 7000));
+        assert_eq!(Session::wanted(&args(None, Some(7000)), Some(session(None, 7000))).unwrap(), session(None, 7000));
+    }
+
+    #[test]
+    fn another_one_is_refused_with_the_remedy() {
+        let error = Session::wanted(&args(None, Some(8000)), Some(session(None, 7000))).unwrap_err().to_string();
+        assert_eq!(error, "a cluster on port 7000 runs already. Stop it first: cargo xtask down");
+        let error = Session::wanted(&args(None, None), Some(session(Some("kind"), 6443))).unwrap_err().to_string();
+        assert!(error.contains("context kind"), "{error}");
+    }
+
+    #[test]
+    fn only_environments_are_waited_for() {
+        let applied = "namespace/odoo\nodoocustomer.odoofleet.dev/acme\nodooenvironment.odoofleet.dev/acme-prod\n";
+        assert_eq!(environment_names(applied), ["acme-prod"]);
+    }
+}

@@ -1,0 +1,55 @@
+//! Developer commands, run as `cargo xtask …`.
+//!
+//! Every tool that they need beside Rust, Go, Node and Python is built from source at a pinned version and cached.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod chart;
+mod cluster;
+mod commands;
+mod environments;
+mod exec;
+mod operator;
+mod repo;
+mod tools;
+mod ui;
+
+/// Developer commands of OdooFleet.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a Kubernetes on this machine with the operator and an example fleet.
+    Up(commands::up::Args),
+    /// Stop what `up` started.
+    Down(commands::down::Args),
+    /// Run the checks: everything, or one part.
+    Test(commands::test::Args),
+    /// Write the CRDs from the Rust types.
+    Generate(commands::generate::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Up(args) => commands::up::run(&args),
+        Command::Down(args) => commands::down::run(&args),
+        Command::Test(args) => commands::test::run(&args),
+        Command::Generate(args) => commands::generate::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.is::<ui::Reported>() {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

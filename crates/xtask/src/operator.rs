@@ -1,0 +1,230 @@
+//! Our own operator: built, given its own identity, run beside the cluster.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Value, json};
+
+use crate::cluster::ports::{Ports, require_free_for_operator};
+use crate::cluster::process::Daemons;
+use crate::cluster::{Layout, pki};
+use crate::{exec, repo, ui};
+
+/// The namespace of the operator, and the name of its `ServiceAccount` and Helm release.
+pub const NAMESPACE: &str = "odoofleet-system";
+const NAME: &str = "odoofleet";
+const WORKER: &str = "odoofleet-helm-worker";
+/// The name of its process.
+pub const DAEMON: &str = "operator";
+/// An operator killed without warning keeps its Lease for a while; the next one waits for it.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// Builds operator and worker and puts them into `bin`. Says whether either changed.
+pub fn build(bin: &Path, release: bool) -> Result<bool> {
+    let task = ui::Task::start("Building the operator and its Helm worker");
+    fs::create_dir_all(bin).with_context(|| format!("cannot create {}", bin.display()))?;
+    let operator = install(&cargo_build(release)?, bin, NAME)?;
+    let worker = install(&go_build()?, bin, WORKER)?;
+    task.done("Built the operator and its Helm worker");
+    Ok(operator || worker)
+}
+
+fn cargo_build(release: bool) -> Result<PathBuf> {
+    let mut command = exec::cargo();
+    command.current_dir(repo::root());
+    command.args(["build", "--quiet", "--package", NAME, "--message-format", "json-render-diagnostics"]);
+    if release {
+        command.arg("--release");
+    }
+    let said = exec::output(&mut command)?;
+    executable(&said, NAME).ok_or_else(|| anyhow!("cargo built {NAME}, but did not say where"))
+}
+
+/// The binary that cargo's messages name.
+fn executable(messages: &str, target: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut artifacts = messages.filter(|message| message["target"]["name"] == target);
+    artifacts.find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
+
+fn go_build() -> Result<PathBuf> {
+    // Always the same place: Go links again only if something changed.
+    let target = repo::dev().join("build").join(WORKER);
+    let mut command = Command::new("go");
+    command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&target).arg(".");
+    command.current_dir(repo::path("crates/helm/worker")).env("CGO_ENABLED", "0").env("GOWORK", "off");
+    exec::output(&mut command)?;
+    Ok(target)
+}
+
+/// Copies a binary unless an equal one is there. Says whether it did.
+fn install(from: &Path, bin: &Path, name: &str) -> Result<bool> {
+    let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let target = bin.join(name);
+    if fs::read(&target).is_ok_and(|old| old == content) {
+        return Ok(false);
+    }
+    // A binary that runs cannot be written, but its name can be given to another file.
+    let new = bin.join(format!(".{name}.new"));
+    fs::write(&new, content)?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
+    fs::rename(&new, &target).with_context(|| format!("cannot write {}", target.display()))?;
+    Ok(true)
+}
+
+/// Installs the chart: CRDs, roles, policies, `ServiceAccount`. No operator, as it runs here.
+pub fn install_chart(layout: &Layout) -> Result<()> {
+    let kube = layout.kube();
+    refuse_other_operator(layout)?;
+    let mut helm = kube.helm();
+    helm.args(["upgrade", NAME]).arg(repo::path("charts/odoofleet")).args(["--install", "--namespace", NAMESPACE]);
+    helm.args(["--create-namespace", "--set", "replicas=0", "--reset-values"]);
+    exec::output(&mut helm)?;
+    let mut wait = kube.kubectl();
+    wait.args(["wait", "--for=condition=Established", "--timeout=60s", "-f"]).arg(repo::path("crds"));
+    exec::output(&mut wait).map(|_| ())
+}
+
+/// On a cluster that somebody uses, an operator may run already. Scaling it away would be a surprise.
+fn refuse_other_operator(layout: &Layout) -> Result<()> {
+    let mut list = layout.kube().helm();
+    list.args(["list", "--namespace", NAMESPACE, "--filter", "^odoofleet$", "--output", "json"]);
+    let releases: Vec<Value> = serde_json::from_str(&exec::output(&mut list)?)?;
+    if releases.is_empty() {
+        return Ok(());
+    }
+    let mut get = layout.kube().helm();
+    get.args(["get", "values", NAME, "--namespace", NAMESPACE, "--output", "json"]);
+    let values: Value = serde_json::from_str(&exec::output(&mut get)?)?;
+    if values["replicas"] != json!(0) {
+        bail!(
+            "release {NAME} in namespace {NAMESPACE} runs an operator in this cluster, and `up` would replace it. \
+             Uninstall it first, or take another cluster"
+        );
+    }
+    Ok(())
+}
+
+/// Writes a fresh token of the operator's `ServiceAccount` and a kubeconfig that names it.
+pub fn write_identity(layout: &Layout) -> Result<()> {
+    let kube = layout.kube();
+    let token = kube
+        .kubectl()
+        .args(["create", "token", NAME, "--namespace", NAMESPACE, "--duration", "24h"])
+        .output()
+        .context("kubectl cannot be started")?;
+    if !token.status.success() {
+        bail!("no token for the operator: {}", String::from_utf8_lossy(&token.stderr).trim());
+    }
+    let file = layout.run().join("operator.token");
+    fs::create_dir_all(layout.run())?;
+    pki::secret(&file, String::from_utf8_lossy(&token.stdout).trim())?;
+    let admin = exec::output(kube.kubectl().args(["config", "view", "--raw", "--output", "json"]))?;
+    let admin: Value = serde_json::from_str(&admin)?;
+    pki::secret(&layout.path("operator.kubeconfig"), &kubeconfig(&admin, &file)?)
+}
+
+/// The cluster of a kubeconfig with the operator as its only user.
+fn kubeconfig(admin: &Value, token: &Path) -> Result<String> {
+    let cluster = admin["clusters"]
+        .get(0)
+        .and_then(|entry| entry.get("cluster"))
+        .ok_or_else(|| anyhow!("the kubeconfig names no cluster"))?;
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "cluster", "cluster": cluster}],
+        "users": [{"name": NAME, "user": {"tokenFile": token}}],
+        "contexts": [{"name": NAME, "context": {"cluster": "cluster", "user": NAME}}],
+        "current-context": NAME,
+    });
+    // JSON is YAML, too.
+    Ok(format!("{config:#}\n"))
+}
+
+/// Starts the operator under its own identity, anew if `changed`.
+pub fn start(layout: &Layout, daemons: &Daemons, ports: Ports, changed: bool) -> Result<()> {
+    if changed {
+        daemons.stop(DAEMON)?;
+    }
+    if !daemons.alive(DAEMON) {
+        require_free_for_operator(ports)?;
+        fs::create_dir_all(layout.path("cache"))?;
+        daemons.ensure(DAEMON, &command(layout, ports))?;
+    }
+    daemons.wait(DAEMON, READY_WITHIN, || is_ready(ports.operator()))
+}
+
+fn command(layout: &Layout, ports: Ports) -> Command {
+    let mut command = Command::new(layout.bin().join(NAME));
+    command.env("KUBECONFIG", layout.path("operator.kubeconfig")).env_remove("RUST_LOG");
+    command.arg("run").arg("--charts-dir").arg(layout.path("charts"));
+    command.arg("--cache-dir").arg(layout.path("cache"));
+    command.arg("--helm-worker").arg(layout.bin().join(WORKER));
+    command.args(["--listen", &format!("127.0.0.1:{}", ports.operator()), "--identity", &identity()]);
+    command.args(["--node-address", "127.0.0.1", "--log-format", "text"]);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Another name at each start and on each machine: two holders of one Lease must never look alike.
+fn identity() -> String {
+    let uname = rustix::system::uname();
+    format!("{}-{}", uname.nodename().to_string_lossy(), std::process::id())
+}
+
+fn is_ready(port: u16) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.split_whitespace().nth(1) == Some("200"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_names_the_binary() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"serde\"},\"executable\":null}\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"odoofleet\"},\"executable\":\"/t/odoofleet\"}\n";
+        assert_eq!(executable(messages, "odoofleet"), Some(PathBuf::from("/t/odoofleet")));
+        assert_eq!(executable(messages, "serde"), None);
+    }
+
+    #[test]
+    fn the_operator_gets_no_credentials_of_the_administrator() {
+        let admin = json!({
+            "clusters": [{"name": "c", "cluster": {"server": "https://x", "certificate-authority-data": "QQ=="}}],
+            "users": [{"name": "admin", "user": {"token": "hidden", "client-key-data": "hidden"}}],
+        });
+        let text = kubeconfig(&admin, Path::new("/run/operator.token")).unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
+        assert!(!text.contains("hidden"), "{text}");
+        assert_eq!(config["clusters"][0]["cluster"]["server"], "https://x");
+        assert_eq!(config["users"], json!([{"name": "odoofleet", "user": {"tokenFile": "/run/operator.token"}}]));
+    }
+
+    #[test]
+    fn an_equal_binary_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("source");
+        fs::write(&source, "one").unwrap();
+        assert!(install(&source, dir.path(), "tool").unwrap());
+        assert!(!install(&source, dir.path(), "tool").unwrap());
+        fs::write(&source, "two").unwrap();
+        assert!(install(&source, dir.path(), "tool").unwrap());
+        assert_eq!(fs::metadata(dir.path().join("tool")).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+}

@@ -1,0 +1,389 @@
+//! The tools that we build from source: one Go module each in `e2e/tools`, cached by content.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
+use crate::{exec, repo, ui};
+
+/// A tool, or several that share a module.
+#[derive(Clone, Copy)]
+pub struct Tool {
+    /// The name of its folder in the cache.
+    name: &'static str,
+    /// Its module in `e2e/tools`.
+    module: &'static str,
+    /// The one package wanted of the module; none means all of its `tool` lines.
+    only: Option<&'static str>,
+    /// Files of the tool's own module to keep beside the binaries.
+    files: &'static [&'static str],
+}
+
+/// The store of the control plane.
+pub const ETCD: Tool = Tool { name: "etcd", module: "etcd", only: None, files: &[] };
+/// API server, controller manager, scheduler and kubectl.
+pub const KUBERNETES: Tool = Tool { name: "kubernetes", module: "kubernetes", only: None, files: &[] };
+/// kubectl alone, for a cluster that exists already.
+pub const KUBECTL: Tool =
+    Tool { name: "kubectl", module: "kubernetes", only: Some("k8s.io/kubernetes/cmd/kubectl"), files: &[] };
+/// The Helm CLI.
+pub const HELM: Tool = Tool { name: "helm", module: "helm", only: None, files: &[] };
+/// Plays nodes, pods and volumes; its stages say how.
+pub const KWOK: Tool = Tool {
+    name: "kwok",
+    module: "kwok",
+    only: None,
+    files: &[
+        "kustomize/stage/node/fast/node-initialize.yaml",
+        "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+        "kustomize/stage/pod/fast/pod-ready.yaml",
+        "kustomize/stage/pod/fast/pod-complete.yaml",
+        "kustomize/stage/pod/fast/pod-delete.yaml",
+        "kustomize/stage/volume/fast/pvc-provision.yaml",
+        "kustomize/stage/volume/fast/pvc-delete.yaml",
+        "kustomize/stage/volume/fast/pv-bind.yaml",
+        "kustomize/stage/volume/fast/pv-delete.yaml",
+    ],
+};
+/// An OCI registry, for tests.
+pub const REGISTRY: Tool = Tool { name: "registry", module: "registry", only: None, files: &[] };
+
+/// What a control plane of ours needs.
+pub const CONTROL_PLANE: [Tool; 4] = [ETCD, KUBERNETES, HELM, KWOK];
+
+/// Builds what the cache lacks, and links every binary into `bin`.
+pub fn install(tools: &[Tool], bin: &Path) -> Result<()> {
+    fs::create_dir_all(bin).with_context(|| format!("cannot create {}", bin.display()))?;
+    let go = Go::find()?;
+    for tool in tools {
+        let dir = tool.cached(&go)?;
+        let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let link = bin.join(entry.file_name());
+            if fs::read_link(&link).is_ok_and(|target| target == entry.path()) {
+                continue;
+            }
+            let _ = fs::remove_file(&link);
+            symlink(entry.path(), &link).with_context(|| format!("cannot link {}", link.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The folder of our caches: `$ODOOFLEET_CACHE`, else below the user's.
+pub fn cache() -> Result<PathBuf> {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    var("ODOOFLEET_CACHE")
+        .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("odoofleet")))
+        .or_else(|| var("HOME").map(|dir| dir.join(".cache/odoofleet")))
+        .ok_or_else(|| anyhow!("neither HOME nor ODOOFLEET_CACHE is set, so there is no place for the tools"))
+}
+
+/// Holds a lock on `file` until the value is dropped; `what` is said while another run holds it.
+pub fn lock(file: &Path, what: &str) -> Result<File> {
+    let parent = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    let handle = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
+    match handle.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            println!("… waiting for another run that {what}");
+            handle.lock().with_context(|| format!("cannot lock {}", file.display()))?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error).context(format!("cannot lock {}", file.display())),
+    }
+    Ok(handle)
+}
+
+impl Tool {
+    /// The folder with the finished binaries, built now if need be.
+    fn cached(&self, go: &Go) -> Result<PathBuf> {
+        let source = repo::path("e2e/tools").join(self.module);
+        let read = |name: &str| {
+            fs::read_to_string(source.join(name)).with_context(|| format!("cannot read {}/{name}", source.display()))
+        };
+        let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
+        let module = GoMod::parse(&go_mod);
+        let packages: Vec<String> = match self.only {
+            Some(package) => vec![package.to_owned()],
+            None => module.tools.clone(),
+        };
+        let (path, version) = packages
+            .first()
+            .and_then(|package| module.provider(package))
+            .ok_or_else(|| anyhow!("{}/go.mod names no tool with a version", source.display()))?;
+        let ldflags = ldflags(path, version);
+        let key = key(&[&go_mod, &go_sum, &ldflags, &go.version, &go.platform]);
+        let tools = cache()?.join("tools");
+        let dir = tools.join(format!("{}-{version}-{key}", self.name));
+        if dir.is_dir() {
+            return Ok(dir);
+        }
+        let _lock = lock(&tools.join(format!(".{}.lock", self.name)), &format!("builds {}", self.name))?;
+        if dir.is_dir() {
+            return Ok(dir);
+        }
+        let prefix = format!(".half-{}-", self.name);
+        remove_halves(&tools, &prefix);
+        let half = tempfile::Builder::new().prefix(&prefix).tempdir_in(&tools)?;
+        let task = ui::Task::start(format!("Building {} {version}", self.name));
+        build(&source, &packages, &ldflags, half.path(), &task)?;
+        self.keep_files(path, &source, half.path())?;
+        // A rename is all or nothing, so a build that was cut off never counts.
+        fs::rename(half.keep(), &dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        task.done(format!("Built {} {version}", self.name));
+        Ok(dir)
+    }
+
+    fn keep_files(&self, path: &str, source: &Path, into: &Path) -> Result<()> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        let origin = exec::output(Command::new("go").args(["list", "-m", "-f", "{{.Dir}}", path]).current_dir(source))?;
+        let stages = into.join("stages");
+        fs::create_dir(&stages)?;
+        for file in self.files {
+            let from = Path::new(origin.trim()).join(file);
+            let content = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+            let name = from.file_name().ok_or_else(|| anyhow!("{} has no name", from.display()))?;
+            fs::write(stages.join(name), content)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes what killed builds left. Only called under the tool's lock.
+fn remove_halves(tools: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(tools) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
+}
+
+/// One `go build` of all packages of a module.
+fn build(source: &Path, packages: &[String], ldflags: &str, into: &Path, task: &ui::Task) -> Result<()> {
+    let mut command = Command::new("go");
+    command.args(["build", "-v", "-trimpath", "-ldflags", ldflags, "-o"]).arg(into).args(packages);
+    command.current_dir(source).env("CGO_ENABLED", "0").env("GOWORK", "off");
+    let mut child = exec::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()))?;
+    let mut said = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        for line in BufReader::new(stderr).lines() {
+            let line = line?;
+            // `-v` prints the package that was begun; a failure has spaces in it.
+            if !line.contains(' ') {
+                task.note(&line);
+                continue;
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+    }
+    if !child.wait()?.success() {
+        bail!("go could not build {}:\n{}{}", packages.join(", "), exec::tail(&said, 15), network_hint(&said));
+    }
+    for package in packages {
+        let built = into.join(go_name(package));
+        if !built.is_file() {
+            bail!("go built {package}, but {} is not there", built.display());
+        }
+    }
+    // The package of etcd is called server.
+    if into.join("server").is_file() {
+        fs::rename(into.join("server"), into.join("etcd"))?;
+    }
+    Ok(())
+}
+
+fn network_hint(said: &str) -> &'static str {
+    let lost = ["dial tcp", "i/o timeout", "connection refused", "no such host", "TLS handshake"];
+    if lost.iter().any(|sign| said.contains(sign)) {
+        return "\nGo could not fetch its modules. Set GOPROXY to a mirror that this machine reaches, then try again.";
+    }
+    ""
+}
+
+/// The name that `go build` gives a package's binary: the last element that is not a major version.
+fn go_name(package: &str) -> &str {
+    let major = |element: &&str| {
+        element.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    package.rsplit('/').find(|element| !major(element)).unwrap_or(package)
+}
+
+/// Small binaries; Kubernetes also learns its version, else clients see v0.0.0.
+fn ldflags(module: &str, version: &str) -> String {
+    if module != "k8s.io/kubernetes" {
+        return "-s -w".to_owned();
+    }
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    let package = "k8s.io/component-base/version";
+    format!("-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}")
+}
+
+/// Twelve hexadecimal digits over everything that shapes a binary.
+pub fn key(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    HEXLOWER.encode(&hash.finalize()[..6])
+}
+
+/// The Go of this machine.
+struct Go {
+    version: String,
+    platform: String,
+}
+
+impl Go {
+    /// Finds it, or says what to do.
+    fn find() -> Result<Self> {
+        let module = repo::path("e2e/tools/kubernetes");
+        let go_mod = fs::read_to_string(module.join("go.mod")).context("cannot read e2e/tools/kubernetes/go.mod")?;
+        let needed = GoMod::parse(&go_mod).go;
+        let remedy = format!("Install Go {needed} or newer from https://go.dev/dl/ and put its bin folder into PATH");
+        let mut ask = Command::new("go");
+        ask.args(["env", "GOVERSION", "GOOS", "GOARCH"]).current_dir(&module);
+        let said = exec::output(&mut ask).map_err(|error| anyhow!("{error:#}\n{remedy}"))?;
+        let mut lines = said.lines().map(str::to_owned);
+        let version = lines.next().unwrap_or_default();
+        if !new_enough(&version, &needed) {
+            bail!("{version} is too old. {remedy}");
+        }
+        Ok(Self { version, platform: lines.collect::<Vec<_>>().join("/") })
+    }
+}
+
+/// Fails with what to do if Go is missing or too old.
+pub fn require_go() -> Result<()> {
+    Go::find().map(|_| ())
+}
+
+fn new_enough(version: &str, needed: &str) -> bool {
+    let numbers = |text: &str| -> Vec<u32> {
+        let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>();
+        text.trim_start_matches("go").split('.').map(|part| digits(part).parse().unwrap_or(0)).collect()
+    };
+    numbers(version) >= numbers(needed)
+}
+
+/// What we need of a `go.mod`.
+struct GoMod {
+    go: String,
+    tools: Vec<String>,
+    required: BTreeMap<String, String>,
+}
+
+impl GoMod {
+    fn parse(text: &str) -> Self {
+        let mut parsed = Self { go: String::new(), tools: Vec::new(), required: BTreeMap::new() };
+        let mut block = None;
+        for line in text.lines() {
+            let line = line.split("//").next().unwrap_or_default().trim();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match (words.as_slice(), block) {
+                ([keyword, "("], _) => block = Some(*keyword),
+                ([")"], _) => block = None,
+                (["go", version], None) => parsed.go = String::from(*version),
+                (["tool", package], None) | ([package], Some("tool")) => parsed.tools.push((*package).to_owned()),
+                (["require", path, version], None) | ([path, version], Some("require")) => {
+                    parsed.required.insert((*path).to_owned(), (*version).to_owned());
+                }
+                _ => {}
+            }
+        }
+        parsed
+    }
+
+    /// The module that holds a package, and its version.
+    fn provider(&self, package: &str) -> Option<(&str, &str)> {
+        let holds =
+            |path: &str| package == path || package.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        let module = self.required.iter().filter(|(path, _)| holds(path)).max_by_key(|(path, _)| path.len());
+        module.map(|(path, version)| (path.as_str(), version.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GO_MOD: &str = "// About it.\nmodule x\n\ngo 1.26.0\n\ntool (\n\tk8s.io/kubernetes/cmd/kubectl\n)\n\n\
+        require (\n\tk8s.io/kubernetes v1.36.3 // indirect\n\tk8s.io/kube v0.1.0\n)\n\
+        require go.etcd.io/etcd/server/v3 v3.6.8\ntool go.etcd.io/etcd/server/v3\nreplace (\n\ta => b v1.0.0\n)\n";
+
+    #[test]
+    fn a_go_mod_tells_tools_and_versions() {
+        let parsed = GoMod::parse(GO_MOD);
+        assert_eq!(parsed.go, "1.26.0");
+        assert_eq!(parsed.tools, ["k8s.io/kubernetes/cmd/kubectl", "go.etcd.io/etcd/server/v3"]);
+        assert_eq!(parsed.provider("k8s.io/kubernetes/cmd/kubectl"), Some(("k8s.io/kubernetes", "v1.36.3")));
+        assert_eq!(parsed.provider("go.etcd.io/etcd/server/v3"), Some(("go.etcd.io/etcd/server/v3", "v3.6.8")));
+        assert_eq!(parsed.provider("k8s.io/kubelet"), None);
+    }
+
+    #[test]
+    fn every_tool_of_the_repository_has_a_version() {
+        for tool in [ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY] {
+            let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
+            let parsed = GoMod::parse(&fs::read_to_string(&file).unwrap());
+            let package = tool.only.map_or_else(|| parsed.tools[0].clone(), str::to_owned);
+            assert!(parsed.provider(&package).is_some(), "{package} in {}", file.display());
+        }
+    }
+
+    #[test]
+    fn binaries_are_named_as_go_names_them() {
+        assert_eq!(go_name("k8s.io/kubernetes/cmd/kubectl"), "kubectl");
+        assert_eq!(go_name("go.etcd.io/etcd/server/v3"), "server");
+        assert_eq!(go_name("example.org/vim"), "vim");
+    }
+
+    #[test]
+    fn the_key_depends_on_every_part_and_on_its_borders() {
+        let keys = [key(&["a", "b"]), key(&["a", "c"]), key(&["ab", ""]), key(&["", "ab"]), key(&["a"])];
+        for (index, one) in keys.iter().enumerate() {
+            assert_eq!(one.len(), 12);
+            assert!(keys[index + 1..].iter().all(|other| other != one), "{keys:?}");
+        }
+        assert_eq!(key(&["a", "b"]), key(&["a", "b"]));
+    }
+
+    #[test]
+    fn kubernetes_learns_its_version() {
+        let flags = ldflags("k8s.io/kubernetes", "v1.36.3");
+        assert!(flags.contains("gitVersion=v1.36.3"), "{flags}");
+        assert!(flags.contains("gitMajor=1 ") && flags.ends_with("gitMinor=36"), "{flags}");
+        assert_eq!(ldflags("helm.sh/helm/v4", "v4.3.1"), "-s -w");
+    }
+
+    #[test]
+    fn go_versions_compare_by_number() {
+        assert!(new_enough("go1.26.8", "1.26.0"));
+        assert!(new_enough("go1.27rc1", "1.26.0"));
+        assert!(!new_enough("go1.9", "1.26.0"));
+        assert!(!new_enough("go1.25.10", "1.26.0"));
+        assert!(!new_enough("", "1.26.0"));
+    }
+
+    #[test]
+    fn the_lock_keeps_a_second_holder_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.lock");
+        let held = lock(&file, "tests").unwrap();
+        assert!(matches!(File::create(&file).unwrap().try_lock(), Err(TryLockError::WouldBlock)));
+        drop(held);
+        assert!(File::create(&file).unwrap().try_lock().is_ok());
+    }
+}
