@@ -29,7 +29,7 @@ TABLE = {
         "secrets": CRUD, "configmaps": CRUD, "services": CRUD, "persistentvolumeclaims": CRUD, "deployments": CRUD, "statefulsets": CRUD,
         "jobs": CRUD, "cronjobs": CRUD, "serviceaccounts": HELM, "ingresses": HELM, "networkpolicies": HELM, "poddisruptionbudgets": HELM,
         "horizontalpodautoscalers": HELM, "pods": f"{VIEW} delete", "deployments/scale": SCALE, "statefulsets/scale": SCALE,
-        "replicasets": VIEW, "controllerrevisions": "get list watch create delete", "events.k8s.io": "create patch"},
+        "controllerrevisions": "get list watch create delete", "events.k8s.io": "create patch"},
 }
 # Outside the namespace of the environments people have nothing; the operator has its own kinds, its Lease, and a look at two objects.
 OURS_EVERYWHERE = {k: v for k, v in TABLE["controller"].items() if k.startswith("odoo")}

@@ -6,6 +6,7 @@ import os
 import pathlib
 import ssl
 import subprocess
+import tempfile
 import time
 import urllib.parse
 
@@ -82,7 +83,11 @@ class Api:
         tls = ssl.create_default_context(cadata=self._data(self.cluster, "certificate-authority"))
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         if not token:
-            tls.load_cert_chain(user["client-certificate"], user["client-key"])
+            # The library reads a certificate from a file only.
+            with tempfile.NamedTemporaryFile("w", suffix=".pem") as pem:
+                pem.write(self._data(user, "client-certificate") + "\n" + self._data(user, "client-key"))
+                pem.flush()
+                tls.load_cert_chain(pem.name)
         url = urllib.parse.urlsplit(self.cluster["server"])
         self.connect = lambda: http.client.HTTPSConnection(url.hostname, url.port, context=tls, timeout=60)
         self.connection = self.connect()

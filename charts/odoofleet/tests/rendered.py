@@ -4,7 +4,7 @@ import json
 import yaml
 
 FLAGS = ["NAMESPACE", "SYSTEM_NAMESPACE", "LEASE_NAME", "IDENTITY", "CHARTS_DIR", "CACHE_DIR", "HELM_WORKER", "WORKERS", "LISTEN",
-         "TIME_ZONE", "MAX_AUTOMATIC_STOPS", "MAX_STOPS", "ALLOWED_KINDS", "ALLOWED_GIT_HOSTS", "LOG_FORMAT", "NODE_ADDRESS"]
+         "TIME_ZONE", "MAX_AUTOMATIC_STOPS", "MAX_STOPS", "ALLOWED_KINDS", "ALLOWED_GIT_HOSTS", "LOG_FORMAT", "NODE_ADDRESS", "SHUTDOWN_SECONDS"]
 ALL = {"operator": {"allowedGitHosts": ["git.example.com", "gitlab.example.cn:8443"], "nodeAddress": "192.0.2.1"},
        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
                    "prometheusRule": {"enabled": True, "runbookUrl": "https://example.com/runbooks/"}}}
@@ -81,6 +81,7 @@ def environment_variables(checks, helm, chart):
     checks.equal(env["ODOOFLEET_ALLOWED_GIT_HOSTS"]["value"], "git.example.com,gitlab.example.cn:8443", "--allowed-git-hosts")
     kinds = env["ODOOFLEET_ALLOWED_KINDS"]["value"].split(",")
     checks.equal(kinds[:2] + kinds[-1:], ["v1/ConfigMap", "v1/Secret", "cert-manager.io/v1/Certificate"], "--allowed-kinds")
+    checks.equal(env["ODOOFLEET_SHUTDOWN_SECONDS"]["value"], "300", "--shutdown-seconds leaves half a minute of the grace period")
     checks.that(all(isinstance(e.get("value", ""), str) for e in env.values()), "values of variables are strings")
     checks.equal({f"ODOOFLEET_{f}" for f in FLAGS} - set(env_of(helm.objects(chart))),
                  {"ODOOFLEET_ALLOWED_GIT_HOSTS", "ODOOFLEET_NODE_ADDRESS"}, "an empty value leaves its flag out")

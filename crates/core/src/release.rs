@@ -150,9 +150,14 @@ impl History {
         self.0.last()
     }
 
-    /// Numbers of the revisions.
-    pub fn numbers(&self) -> Vec<i64> {
-        self.0.iter().map(|revision| revision.number).collect()
+    /// Numbers under which revisions may lie in the storage: those that are known, and up to `superseded` before the newest.
+    /// The watch leaves superseded ones out, but Helm removes them, and an uninstall must find them all.
+    pub fn numbers(&self, superseded: i64) -> Vec<i64> {
+        let newest = self.newest().map_or(0, |newest| newest.number);
+        let mut numbers: Vec<i64> = self.0.iter().map(|revision| revision.number).chain((newest - superseded).max(1)..=newest).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
     }
 
     /// Whether nothing is known.
@@ -305,6 +310,15 @@ mod tests {
             o.retained_at = Some(1);
         });
         assert!(matches!(state(retained), ReleaseState::OwnedByAnother { customer, .. } if customer == "a"));
+    }
+
+    #[test]
+    fn superseded_revisions_are_named_although_no_watch_tells_of_them() {
+        let mut history = History::default();
+        assert!(history.numbers(3).is_empty());
+        history.upsert(revision(2, ReleaseStatus::Failed, |_| {}));
+        history.upsert(revision(9, ReleaseStatus::Deployed, |_| {}));
+        assert_eq!(history.numbers(2), [2, 7, 8, 9]);
     }
 
     #[test]

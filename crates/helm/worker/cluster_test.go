@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 const twoKeys = `apiVersion: v1
@@ -172,10 +176,8 @@ func TestAsleepThroughAnUpgrade(t *testing.T) {
 	w := newWorld(t)
 	chart := chartArchive(t, "odoo", map[string]string{"all.yaml": webAndDatabase})
 	w.do(w.request(actionInstall, 1, chart))
-	scale, err := w.clients.AppsV1().StatefulSets(w.namespace).GetScale(t.Context(), "db", metav1.GetOptions{})
-	must(t, err)
-	scale.Spec.Replicas = 0
-	_, err = w.clients.AppsV1().StatefulSets(w.namespace).UpdateScale(t.Context(), "db", scale, metav1.UpdateOptions{})
+	_, err := w.clients.AppsV1().StatefulSets(w.namespace).Patch(t.Context(), "db", types.MergePatchType,
+		[]byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{}, "scale")
 	must(t, err)
 	r := w.request(actionUpgrade, 2, chart)
 	r.Replicas = map[string]int64{"StatefulSet/db": 0, "Deployment/web": 0}
@@ -253,14 +255,12 @@ func TestStaleRevisions(t *testing.T) {
 	}
 	// Another Helm comes between the look and the write.
 	w.requests.before = func(r *http.Request) error {
-		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/secrets") {
-			w.requests.before = nil
-			name := secretName("acme-prod", 3)
-			_, err := w.clients.CoreV1().Secrets(w.namespace).Create(context.Background(),
-				&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-			return err
+		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/secrets") {
+			return nil
 		}
-		return nil
+		_, err := w.clients.CoreV1().Secrets(w.namespace).Create(context.Background(),
+			&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secretName("acme-prod", 3)}}, metav1.CreateOptions{})
+		return err
 	}
 	race := w.request(actionUpgrade, 3, chart)
 	race.Values = keys("race")
@@ -272,7 +272,7 @@ func TestStaleRevisions(t *testing.T) {
 
 func TestPermitEndsWrites(t *testing.T) {
 	w := newWorld(t)
-	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: slow, annotations: {helm.sh/hook: post-install}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
+	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: slow, annotations: {helm.sh/hook: post-install}}\nspec: {template: {spec: {nodeSelector: {no: node}, restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
 	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "hook.yaml": hook})
 	c := w.child()
 	r := w.request(actionInstall, 1, chart)
@@ -324,7 +324,7 @@ func TestPermitEndsInTheMiddle(t *testing.T) {
 
 func TestKilledThenUnlockedThenUpgraded(t *testing.T) {
 	w := newWorld(t)
-	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: slow, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
+	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: slow, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {nodeSelector: {no: node}, restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
 	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "hook.yaml": hook})
 	c := w.child()
 	r := w.request(actionInstall, 1, chart)
@@ -358,7 +358,7 @@ func TestKilledThenUnlockedThenUpgraded(t *testing.T) {
 }
 
 func TestCancelAndDeadlineAndEndOfInput(t *testing.T) {
-	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: slow, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
+	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: slow, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {nodeSelector: {no: node}, restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
 	begin := func(t *testing.T, change func(*request)) (*world, *child) {
 		w := newWorld(t)
 		r := w.request(actionInstall, 1, chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "hook.yaml": hook}))
@@ -509,7 +509,7 @@ func TestLabels(t *testing.T) {
 
 func TestRenderWritesNothing(t *testing.T) {
 	w := newWorld(t)
-	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: h, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
+	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: h, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {nodeSelector: {no: node}, restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
 	chart := chartArchive(t, "odoo", map[string]string{"all.yaml": webAndDatabase, "hook.yaml": hook})
 	r := w.request(actionRender, 1, chart)
 	result := w.do(r)
@@ -525,6 +525,82 @@ func TestRenderWritesNothing(t *testing.T) {
 			t.Errorf("%s %s", request.Method, request.URL)
 		}
 	}
+}
+
+// Adoption compares what the chart says with what a command line stored.
+func TestVerbatimRenderIsWhatTheCommandLineStores(t *testing.T) {
+	w := newWorld(t)
+	info := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: info}\ndata: {kube: \"{{ .Capabilities.KubeVersion.Version }}\", " +
+		"install: \"{{ .Release.IsInstall }}\", size: \"{{ .Values.size }}\", apps: \"{{ .Capabilities.APIVersions.Has \"apps/v1/Deployment\" }}\"}\n"
+	chart := chartArchive(t, "odoo", map[string]string{"all.yaml": webAndDatabase, "cm.yaml": twoKeys, "info.yaml": info, "values.yaml": "size: 1\n"})
+	values := t.TempDir() + "/values.yaml"
+	must(t, os.WriteFile(values, []byte("keys: {a: v-a}\nsize: 12345678\n"), 0o600))
+	w.helm("install", "acme-prod", chart, "-f", values)
+	r := w.request(actionRender, 1, chart)
+	r.Revisions, r.Verbatim = []int{1}, true
+	r.Values = keys("a")
+	r.Values["size"] = 12345678.0
+	got, want := objectsOf(t, w.do(r).Manifest), objectsOf(t, w.helm("get", "manifest", "acme-prod"))
+	if len(want) != 5 || len(got) != 5 {
+		t.Fatalf("%d and %d objects", len(got), len(want))
+	}
+	for i := range want {
+		if !reflect.DeepEqual(got[i].Object, want[i].Object) {
+			t.Errorf("%s:\n got %v\nwant %v", want[i].key(), got[i].Object, want[i].Object)
+		}
+	}
+}
+
+func TestHooksThatSucceed(t *testing.T) {
+	w := newWorld(t)
+	nodes, err := w.clients.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	if len(nodes.Items) == 0 {
+		t.Skip("the cluster has no node: hooks need one, kwok's do")
+	}
+	hook := func(name, annotations string) string {
+		return "apiVersion: batch/v1\nkind: Job\nmetadata: {name: " + name + ", annotations: {" + annotations + "}}\n" +
+			"spec: {template: {spec: {tolerations: [{operator: Exists}], restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
+	}
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys,
+		"a.yaml": hook("before", `helm.sh/hook: "pre-install,pre-upgrade", helm.sh/hook-output-log-policy: hook-succeeded`),
+		"b.yaml": hook("after", `helm.sh/hook: "post-install,post-upgrade", helm.sh/hook-delete-policy: hook-succeeded`),
+		"c.yaml": hook("test", `helm.sh/hook: test`)})
+	for revision, action := range []string{actionInstall, actionUpgrade} {
+		if result := w.do(w.request(action, revision+1, chart)); result.Hooks != 2 {
+			t.Errorf("%+v", result)
+		}
+	}
+	jobs, err := w.clients.BatchV1().Jobs(w.namespace).List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	if len(jobs.Items) != 1 || jobs.Items[0].Name != "before" {
+		t.Errorf("%d jobs are left", len(jobs.Items))
+	}
+	for _, request := range w.requests.take() {
+		if strings.HasSuffix(request.URL.Path, "/jobs") && request.Method == http.MethodGet && request.URL.Query().Get("fieldSelector") == "" {
+			t.Errorf("all jobs are listed: %s", request.URL)
+		}
+	}
+}
+
+// A kind that is installed while the worker runs is known to the next operation.
+func TestKindsThatAreNew(t *testing.T) {
+	w := newWorld(t)
+	group := w.namespace + ".example.org"
+	chart := chartArchive(t, "odoo", map[string]string{"a.yaml": "apiVersion: " + group + "/v1\nkind: Thing\nmetadata: {name: a}\nspec: {}\n"})
+	r := w.request(actionInstall, 1, chart)
+	r.AllowedKinds = []string{group + "/v1/Thing"}
+	w.refused(r, classInvalid)
+	path := "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+	definition := fmt.Sprintf(`{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"things.%[1]s"},"spec":{"group":"%[1]s","scope":"Namespaced",
+		"names":{"plural":"things","kind":"Thing"},"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}]}}`, group)
+	rest := w.clients.RESTClient()
+	must(t, rest.Post().AbsPath(path).Body([]byte(definition)).Do(t.Context()).Error())
+	t.Cleanup(func() { rest.Delete().AbsPath(path, "things."+group).Do(context.Background()) })
+	must(t, wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		return rest.Get().AbsPath("/apis", group, "v1", "namespaces", w.namespace, "things").Do(ctx).Error() == nil, nil
+	}))
+	w.do(r)
 }
 
 func TestWarmWorkerDoesManyOperations(t *testing.T) {

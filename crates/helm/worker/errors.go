@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm.sh/helm/v4/pkg/storage/driver"
@@ -63,8 +63,14 @@ const (
 	helmDependencies = "chart dependencies processing failed"
 	helmKubeVersion  = "chart requires kubeVersion"
 	helmUnreachable  = "kubernetes cluster unreachable"
-	// What the API server says when an applied object does not fit its type.
-	typedPatch = "failed to create typed patch object"
+)
+
+// What the API server calls an internal error when an applied object does not fit its type.
+var misfit = []string{"failed to create typed patch object", "unable to convert unstructured object"}
+
+var (
+	helmNoKind = regexp.MustCompile(`no matches for kind "([^"]*)" in version "([^"]*)"`)
+	helmPatch  = regexp.MustCompile(`cannot patch "([^"]*)" with kind (\w+)`)
 )
 
 var helmHooks = []string{
@@ -124,11 +130,8 @@ func (o *operation) classOf(err error) *workerError {
 
 // apiError looks for the first answer of the API server that says why.
 func apiError(err error) *workerError {
-	if kind, ok := errors.AsType[*meta.NoKindMatchError](err); ok {
-		return fail(classInvalid, "the cluster does not serve kind %q of %q", kind.GroupKind.Kind, kind.GroupKind.Group)
-	}
-	if strings.Contains(err.Error(), "no matches for kind") {
-		return fail(classInvalid, "the cluster does not serve a kind of the manifest: %s", safeYAMLError(lastPart(err.Error(), "no matches for kind")))
+	if m := helmNoKind.FindStringSubmatch(err.Error()); m != nil {
+		return fail(classInvalid, "the cluster does not serve kind %q of %q", m[1], m[2])
 	}
 	answers := statusErrors(err, nil)
 	if len(answers) == 0 {
@@ -137,6 +140,9 @@ func apiError(err error) *workerError {
 	var details []string
 	for _, answer := range answers {
 		details = append(details, safeStatus(answer))
+	}
+	if m := helmPatch.FindStringSubmatch(err.Error()); m != nil && !strings.Contains(details[0], m[1]) {
+		details[0] = fmt.Sprintf("%s %q: %s", m[2], m[1], details[0])
 	}
 	failure := fail(statusClass(answers[0]), "%s", details[0])
 	if len(details) > 1 {
@@ -194,7 +200,7 @@ func statusClass(answer *apierrors.StatusError) string {
 		return classConflict
 	case apierrors.IsNotFound(answer):
 		return classNotFound
-	case apierrors.IsBadRequest(answer), strings.Contains(answer.ErrStatus.Message, typedPatch):
+	case apierrors.IsBadRequest(answer), has(misfit):
 		return classInvalid
 	case answer.ErrStatus.Code >= 500, apierrors.IsTooManyRequests(answer), apierrors.IsTimeout(answer):
 		return classUnreachable
@@ -211,6 +217,9 @@ func safeStatus(answer *apierrors.StatusError) string {
 	causes := make([]string, 0, len(status.Details.Causes))
 	for _, cause := range status.Details.Causes {
 		causes = append(causes, safeCause(cause))
+	}
+	if status.Details.Kind == "" {
+		return strings.Join(causes, "; ")
 	}
 	return fmt.Sprintf("%s %q is invalid: %s", status.Details.Kind, status.Details.Name, strings.Join(causes, "; "))
 }

@@ -281,7 +281,7 @@ func (w *world) child() *child {
 			}
 		}
 	}()
-	if ready := c.next(); ready["type"] != "ready" {
+	if ready := c.next(); ready["type"] != "ready" || ready["helmVersion"] != "v4.3.1" || ready["pid"] != float64(command.Process.Pid) {
 		w.t.Fatalf("first message is %v", ready)
 	}
 	return c

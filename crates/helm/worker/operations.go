@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -100,6 +101,8 @@ func (c *cluster) run(r *request, p *permit, progress func(string, *int)) (*resu
 
 func (o *operation) prepare(c *cluster) error {
 	r := o.request
+	// Helm reads discovery anew for each action, but a mapper that lives longer would go on without kinds that are new.
+	c.mapper.Reset()
 	o.getter = c.getter(guard{
 		permit:     o.permit,
 		userAgent:  c.setOperation(r.ID),
@@ -191,7 +194,7 @@ func (o *operation) install() (*resultMessage, error) {
 	i.DisableOpenAPIValidation = true
 	i.WaitStrategy = kube.HookOnlyStrategy
 	i.Timeout = o.helmTimeout()
-	i.Labels = o.request.Labels
+	i.Labels = o.request.installLabels()
 	i.PostRenderer = o.gate
 	done, err := i.Run(o.chart, o.request.values())
 	return o.result(done), err
@@ -363,12 +366,17 @@ func (r *request) values() map[string]any {
 	return r.Values
 }
 
+// installLabels are those of a first revision, which inherits none.
+func (r *request) installLabels() map[string]string {
+	labels := maps.Clone(r.Labels)
+	maps.DeleteFunc(labels, func(_, value string) bool { return value == labelRemoved })
+	return labels
+}
+
 // upgradeLabels are added to those that Helm inherits from the revision before. That a release was retained ends with the
 // next upgrade, unless it is said again.
 func (r *request) upgradeLabels() map[string]string {
 	labels := map[string]string{labelRetainedAt: labelRemoved}
-	for key, value := range r.Labels {
-		labels[key] = value
-	}
+	maps.Copy(labels, r.Labels)
 	return labels
 }

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"sync"
 	"time"
+
+	"helm.sh/helm/v4/pkg/storage/driver"
 )
 
 // maxLine bounds a message on standard input: values are far smaller, and a chart travels as a path.
@@ -132,6 +134,8 @@ func (r *request) validate(namespace string) error {
 	case r.MaxHistory < 0 || r.MaxHistory == 1:
 		// With one, Helm would remove the deployed revision's record before it knows how the next one ends.
 		return errors.New("\"maxHistory\" must be 2 or more, or 0 for the default of 2")
+	case driver.ContainsSystemLabels(r.Labels):
+		return fmt.Errorf("\"labels\" may not hold any of %q, which are Helm's own", driver.GetSystemLabels())
 	case r.Action == actionInstall && r.ExpectedRevision != 1:
 		return errors.New("an install creates revision 1")
 	case r.Action == actionUpgrade && r.ExpectedRevision == 1:

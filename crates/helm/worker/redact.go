@@ -123,8 +123,6 @@ func safeYAMLError(text string) string {
 	return quotedText.ReplaceAllString(line, struck)
 }
 
-func lastPart(text, from string) string { return text[max(0, strings.LastIndex(text, from)):] }
-
 // safeServerMessage keeps a message of the API server's, but not the values that a mismatch of types quotes.
 func safeServerMessage(text string) string {
 	return gotValue.ReplaceAllString(invalidValue.ReplaceAllString(text, "$1 value"), ", got another type")
@@ -135,10 +133,18 @@ var (
 	invalidValue = regexp.MustCompile(`(Invalid|Unsupported|Duplicate) value: .*`)
 	// A rule that follows a value: words without quotes and braces, so that no part of a value passes for one.
 	ruleOnly = regexp.MustCompile(`^[A-Za-z][^"'{}\[\]\\]*$`)
+	// Rules that go on with examples in quotes.
+	knownRule = regexp.MustCompile(`": (a (?:lowercase RFC 1123|DNS-1035|valid) (?:label|subdomain)[A-Za-z0-9 ]* must consist of [a-z ]+)[^"]*$`)
 )
+
+// strictDecoding begins a list of names of fields.
+const strictDecoding = "strict decoding error: "
 
 // safeCauseMessage keeps what rule a field broke: a cause reads "Invalid value: <value>: <rule>".
 func safeCauseMessage(text string) string {
+	if i := strings.LastIndex(text, strictDecoding); i >= 0 {
+		return text[i:]
+	}
 	kind, rest, hasValue := strings.Cut(text, ": ")
 	if !hasValue {
 		return text
@@ -148,6 +154,9 @@ func safeCauseMessage(text string) string {
 		rule := rest[strings.LastIndex(rest, ": ")+1:]
 		if strings.HasPrefix(rule, " ") && ruleOnly.MatchString(strings.TrimSpace(rule)) {
 			return strings.ToLower(kind) + ": " + strings.TrimSpace(rule)
+		}
+		if m := knownRule.FindStringSubmatch(rest); m != nil {
+			return strings.ToLower(kind) + ": " + m[1]
 		}
 		if kind == "Too long" {
 			return "too long: " + safeYAMLError(rest)

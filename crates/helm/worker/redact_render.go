@@ -13,8 +13,8 @@ var (
 	fileFailure   = regexp.MustCompile(`(?s)^(?:error merging manifests: )?(?:parsing|annotating|YAML parse error on) ([\w./-]+): (.*)$`)
 	calling       = regexp.MustCompile(`^error calling (\w+):\s*`)
 	// The template engine's own form on one line, which Helm lays out on several where it can.
-	oneLine = regexp.MustCompile(`(?m)^template: ([\w./-]+\.\w+:\d+(?::\d+)?): (executing "[^"]*" at <[^>]*>:) `)
-	safeTemplate  = regexp.MustCompile(`^(nil pointer evaluating [\w{} .*\[\]]+|can't evaluate field \w+ in type [\w{} .*\[\]]+|` +
+	oneLine      = regexp.MustCompile(`(?m)^template: ([\w./-]+\.\w+:\d+(?::\d+)?): (executing "[^"]*" at <[^>]*>:) `)
+	safeTemplate = regexp.MustCompile(`^(nil pointer evaluating [\w{} .*\[\]]+|can't evaluate field \w+ in type [\w{} .*\[\]]+|` +
 		`map has no entry for key "[^"]*"|wrong type for value; expected [\w.]+; got [\w{} .*\[\]]+|` +
 		`wrong number of args for \w+: want .* got \d+|incompatible types for comparison|no template "[^"]*" associated with template "[^"]*"|` +
 		`template "[^"]*" not defined|missing value for \w+|rendering template has a nested reference name: [\w.-]+.*)$`)

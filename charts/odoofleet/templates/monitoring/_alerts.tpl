@@ -17,11 +17,11 @@
   annotations:
     summary: {{ `"{{ $value | humanizePercentage }} of the reconciles of {{ $labels.controller }} fail."` }}
 - alert: OdooFleetQueueBacklog
-  expr: max by (controller) (odoo_operator_workqueue_depth{ {{- $operator -}} }) > 100
+  expr: odoo_operator_helm_queue{ {{- $operator -}} } > 20
   for: 15m
   labels: {severity: warning}
   annotations:
-    summary: {{ `"{{ $value }} objects wait for {{ $labels.controller }}: changes take effect late."` }}
+    summary: {{ `"{{ $value }} Helm operations wait for a worker: changes take effect late."` }}
 - alert: OdooFleetHelmFailures
   expr: sum by (operation) (increase(odoo_operator_helm_operations_total{ {{- $operator -}} ,result!="success"}[30m])) > 0
   for: 15m
@@ -44,6 +44,7 @@
   expr: >-
     odoo_environment_replicas_desired{ {{- $fleet -}} } > 0
     and on (namespace, name) odoo_environment_replicas_ready{ {{- $fleet -}} } == 0
+    and on (namespace, name) odoo_environment_phase{ {{- $fleet -}} ,phase!~"Stopped|Offline"} == 1
   for: 5m
   labels: {severity: critical}
   annotations:

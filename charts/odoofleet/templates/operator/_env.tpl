@@ -36,6 +36,9 @@
 - name: ODOOFLEET_ALLOWED_GIT_HOSTS
   value: {{ join "," . | quote }}
 {{- end }}
+# Half a minute less than the pod has: time to give the Lease back.
+- name: ODOOFLEET_SHUTDOWN_SECONDS
+  value: {{ sub .Values.terminationGracePeriodSeconds 30 | quote }}
 - name: ODOOFLEET_LOG_FORMAT
   value: {{ .Values.operator.logFormat | quote }}
 {{- with .Values.operator.nodeAddress }}

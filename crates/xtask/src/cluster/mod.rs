@@ -186,7 +186,7 @@ impl ControlPlane {
         scheduler.arg("--kubeconfig").arg(self.layout.kubeconfig()).args(quick);
         self.daemons.ensure("kube-scheduler", &scheduler)?;
 
-        let mut kwok = kwok::command(&self.layout.bin().join("kwok"), &self.layout.kubeconfig(), self.ports)?;
+        let kwok = kwok::command(&self.layout.bin().join("kwok"), &self.layout.kubeconfig(), self.ports)?;
         self.daemons.ensure("kwok", &kwok)?;
         Ok(())
     }

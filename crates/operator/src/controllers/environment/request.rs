@@ -25,6 +25,10 @@ use crate::context::Context;
 const PASSWORD_LENGTH: usize = 32;
 /// Revisions that Helm keeps of a release.
 const MAX_HISTORY: i32 = 2;
+/// Superseded revisions that Helm is let look for, so that it removes what is beyond [`MAX_HISTORY`].
+const SUPERSEDED: i64 = 4;
+/// The same for an uninstall, which must leave none: a release that was adopted may have Helm's default of ten.
+const SUPERSEDED_AT_UNINSTALL: i64 = 30;
 
 /// Builds the request for an install or an upgrade.
 pub async fn build(
@@ -75,7 +79,7 @@ pub fn bare(ctx: &Context, release: &str, history: &History, id: String, (action
         release: release.to_owned(),
         namespace: ctx.settings.namespace.clone(),
         expected_revision: revision,
-        revisions: history.numbers(),
+        revisions: history.numbers(if action == Action::Uninstall { SUPERSEDED_AT_UNINSTALL } else { SUPERSEDED }),
         chart: None,
         values: serde_json::Map::new(),
         labels: BTreeMap::new(),

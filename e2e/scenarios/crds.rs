@@ -1,0 +1,99 @@
+//! What the API server itself refuses: each rule of the CRDs once.
+
+use e2e::World;
+use serde_json::{Value, json};
+
+use crate::Result;
+
+/// The object with a value at a path such as `spec.ingress.host`.
+fn with(mut object: Value, path: &str, value: Value) -> Value {
+    let mut place = &mut object;
+    for key in path.split('.') {
+        place = &mut place[key];
+    }
+    *place = value;
+    object
+}
+
+async fn refused(world: &World, object: &Value, told: &str) {
+    let error = world.apply(object).await.expect_err(&format!("taken, though it should be refused with {told:?}: {object}")).to_string();
+    assert!(error.contains(told), "{told:?} is not in {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_refuses_what_cannot_be_right() -> Result {
+    let world = World::bare("crds", &[]).await?;
+    let environment = || e2e::environment("acme", "prod");
+    for name in ["--post-renderer=x", "-x", "Prod", "a_b", "a.b", "1a", "prod-", ""] {
+        refused(&world, &with(environment(), "spec.serviceName", json!(name)), "spec.serviceName").await;
+    }
+    refused(&world, &with(environment(), "spec.releaseName", json!("--kubeconfig=x")), "spec.releaseName").await;
+    refused(&world, &with(environment(), "spec.serviceName", json!("s".repeat(36))), "39 characters together").await;
+    refused(&world, &with(environment(), "spec.replicas", json!(-1)), "spec.replicas").await;
+    refused(&world, &with(environment(), "spec.stage", json!("Live")), "Live").await;
+    refused(&world, &with(environment(), "spec.ingress", json!({ "host": "*.acme.example" })), "spec.ingress.host").await;
+    refused(&world, &with(environment(), "spec.ingress", json!({ "host": "a.example", "aliases": ["a.example"] })), "repeated in aliases").await;
+    refused(&world, &with(environment(), "spec.ingress", json!({ "expose": "Ingress" })), "need a host").await;
+    refused(&world, &with(environment(), "spec.ingress", json!({ "host": "a.example", "tls": {} })), "exactly one of issuerRef and secretName").await;
+    for url in ["http://github.com/x", "file:///etc/passwd", "ext::sh -c x", "--upload-pack=x"] {
+        let git = json!({ "customerAddons": [{ "url": url, "ref": "main" }] });
+        refused(&world, &with(environment(), "spec.git", git), "must start with https:// or ssh://").await;
+    }
+    let git = json!({ "customerAddons": [{ "url": "https://github.com/x", "ref": "--upload-pack=x" }] });
+    refused(&world, &with(environment(), "spec.git", git), "ref").await;
+    let both = json!([{ "secretKeyRef": { "name": "a", "key": "b" }, "configMapKeyRef": { "name": "a", "key": "b" }, "targetPath": "x" }]);
+    refused(&world, &with(environment(), "spec.valuesFrom", both), "exactly one of secretKeyRef and configMapKeyRef").await;
+
+    let customer = |name: &str| e2e::customer(name);
+    refused(&world, &customer("1acme"), "must start with a lowercase letter").await;
+    refused(&world, &customer("acme.cn"), "must start with a lowercase letter").await;
+    refused(&world, &with(customer("acme"), "spec.lifecycle", json!("Sleeping")), "Sleeping").await;
+    refused(&world, &with(customer("acme"), "spec.contract", json!({ "startsOn": "2027-01-02", "expiresOn": "2027-01-01" })), "expiresOn must not lie before startsOn").await;
+    refused(&world, &with(customer("acme"), "spec.contract", json!({ "expiresOn": "31.12.2027" })), "expiresOn").await;
+    let window = json!({ "stopWindow": { "days": ["Monday"], "from": "16:00", "to": "10:00" } });
+    refused(&world, &with(customer("acme"), "spec.onExpiry", window), "must end after it begins").await;
+
+    let template = || e2e::template("small", "1");
+    refused(&world, &with(template(), "spec.chart", json!({})), "exactly one of oci, configMapRef and path").await;
+    refused(&world, &with(template(), "spec.chart", json!({ "path": "odoo", "oci": "r.example/c", "version": "1" })), "exactly one of oci").await;
+    refused(&world, &with(template(), "spec.chart", json!({ "oci": "r.example/c" })), "needs a version or a digest").await;
+    refused(&world, &with(template(), "spec.chart", json!({ "path": "odoo", "caRef": { "name": "x" } })), "go with oci").await;
+    refused(&world, &with(template(), "spec.chart", json!({ "path": "../etc" })), "spec.chart.path").await;
+    refused(&world, &with(template(), "spec.version", json!("Über")), "spec.version").await;
+    refused(&world, &with(template(), "spec.bindings", json!([{ "to": "a" }])), "exactly one of from and value").await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identity_is_immutable_as_one_group() -> Result {
+    let world = World::bare("identity", &[]).await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    let mut named = e2e::environment("acme", "named");
+    named["spec"]["releaseName"] = json!("old-name");
+    world.apply(&named).await?;
+    let told = "customerRef, serviceName and releaseName are immutable";
+    refused(&world, &with(e2e::environment("acme", "prod"), "spec.customerRef.name", json!("globex")), told).await;
+    refused(&world, &with(e2e::environment("acme", "prod"), "spec.serviceName", json!("other")), told).await;
+    refused(&world, &with(e2e::environment("acme", "prod"), "spec.releaseName", json!("late")), told).await;
+    refused(&world, &with(named.clone(), "spec.releaseName", json!("new-name")), told).await;
+    named["spec"].as_object_mut().unwrap().remove("releaseName");
+    refused(&world, &named, told).await;
+    let mut customer = e2e::customer("acme");
+    customer["spec"]["id"] = json!("C0123");
+    world.apply(&customer).await?;
+    refused(&world, &with(customer, "spec.id", json!("C0124")), "id is immutable").await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_born_not_observed_and_every_field_is_explained() -> Result {
+    let world = World::bare("born-unobserved", &[]).await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    let born = world.kubectl(&["get", "oenv", "acme-prod", "--namespace", &world.namespace, "-o", "jsonpath={.status.observedGeneration}"]).await?;
+    assert_eq!(born, "-1");
+    for kind in ["odooenvironment", "odoocustomer", "odootemplate"] {
+        let text = world.kubectl(&["explain", &format!("{kind}.spec"), "--recursive=false"]).await?;
+        assert!(!text.contains("<no description>"), "{text}");
+    }
+    Ok(())
+}

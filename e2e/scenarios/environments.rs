@@ -1,0 +1,133 @@
+use e2e::World;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt;
+use odoofleet_api::OdooEnvironment;
+use serde_json::json;
+
+use crate::{Result, release_labels, rendered, revisions};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_carries_the_five_labels_and_every_change_upgrades_it_once() -> Result {
+    let world = World::start("labels").await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    let environment = world.wait_phase("acme-prod", "Running").await?;
+    let labels = release_labels(&world, "acme-prod").await?;
+    assert_eq!(labels["odoofleet.dev/customer"], "acme");
+    assert_eq!(labels["odoofleet.dev/environment"], "acme-prod");
+    assert_eq!(Some(&labels["odoofleet.dev/environment-uid"]), environment.metadata.uid.as_ref());
+    assert_eq!(labels["odoofleet.dev/spec-hash"].len(), 52);
+    assert_eq!(labels["odoofleet.dev/revision"], "1");
+
+    world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "values": { "note": "second" } } })).await?;
+    world.wait::<ConfigMap>("acme-prod-config", "changed", |map| note(map) == "second").await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    assert_eq!(revisions(&world, "acme-prod").await?, [1, 2]);
+    // A field that is removed leaves nothing behind.
+    world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "values": null } })).await?;
+    world.wait::<ConfigMap>("acme-prod-config", "changed back", |map| note(map).is_empty()).await?;
+    let environment = world.wait_phase("acme-prod", "Running").await?;
+    assert_eq!(revisions(&world, "acme-prod").await?, [2, 3], "two revisions are kept");
+    let actions: Vec<String> = environment.status.unwrap().history.iter().map(|entry| format!("{:?}{:?}", entry.action, entry.revision)).collect();
+    assert_eq!(actions, ["UpgradeSome(3)", "UpgradeSome(2)", "InstallSome(1)"]);
+    Ok(())
+}
+
+fn note(map: &ConfigMap) -> String {
+    map.data.as_ref().and_then(|data| data.get("note")).cloned().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_never_writes_spec_and_passwords_are_generated_once() -> Result {
+    let world = World::start("spec").await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    let environment = world.wait_phase("acme-prod", "Running").await?;
+    assert_eq!(environment.metadata.generation, Some(1));
+    let managers = environment.metadata.managed_fields.unwrap_or_default();
+    let ours = managers.iter().filter(|entry| entry.manager.as_deref().is_some_and(|manager| manager.starts_with("odoofleet")));
+    for entry in ours {
+        let fields = serde_json::to_string(&entry.fields_v1)?;
+        assert!(!fields.contains("f:spec"), "{:?} owns {fields}", entry.manager);
+    }
+    let password = |secret: &Secret| secret.data.as_ref().and_then(|data| data.get("admin_passwd")).map(|bytes| bytes.0.clone());
+    let first = world.api::<Secret>().get("acme-prod-odoofleet").await?;
+    assert_eq!(password(&first).map(|bytes| bytes.len()), Some(32));
+    assert_eq!(first.labels()["odoofleet.dev/generated"], "true");
+    world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "values": { "note": "x" } } })).await?;
+    world.wait::<ConfigMap>("acme-prod-config", "changed", |map| note(map) == "x").await?;
+    assert_eq!(password(&world.api::<Secret>().get("acme-prod-odoofleet").await?), password(&first));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_from_secrets_are_read_only_with_the_customers_label_and_followed_at_once() -> Result {
+    let world = World::start("valuesfrom").await?;
+    let secret = |labels: serde_json::Value, value: &str| {
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "note", "labels": labels }, "stringData": { "text": value } })
+    };
+    world.apply(&secret(json!({}), "one")).await?;
+    let mut environment = e2e::environment("acme", "prod");
+    environment["spec"]["valuesFrom"] = json!([{ "secretKeyRef": { "name": "note", "key": "text" }, "targetPath": "note" }]);
+    world.apply(&environment).await?;
+    world.wait_reason("acme-prod", "Error", "ReferenceNotAllowed").await?;
+    assert!(revisions(&world, "acme-prod").await?.is_empty());
+    world.apply(&secret(json!({ "odoofleet.dev/customer": "globex" }), "one")).await?;
+    world.wait::<OdooEnvironment>("acme-prod", "told whose", |e| message(e).contains("another customer")).await?;
+    world.apply(&secret(json!({ "odoofleet.dev/customer": "acme" }), "one")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    assert_eq!(rendered(&world, "acme-prod", "note").await?, "one");
+    world.apply(&secret(json!({ "odoofleet.dev/customer": "acme" }), "two-canary")).await?;
+    world.wait::<ConfigMap>("acme-prod-config", "changed", |map| note(map) == "two-canary").await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    // The value is in the release and in the chart's own object, and nowhere of ours.
+    let told = serde_json::to_string(&world.api::<OdooEnvironment>().get("acme-prod").await?)?;
+    assert!(!told.contains("canary"), "{told}");
+    assert!(!world.log().contains("canary"));
+    let events = world.kubectl(&["get", "events", "--namespace", &world.namespace, "-o", "yaml"]).await?;
+    assert!(!events.contains("canary"));
+    world.patch::<Secret>("note", json!({ "data": { "text": null, "other": "eA==" } })).await?;
+    world.wait_reason("acme-prod", "Running", "ReferenceNotFound").await?;
+    assert_eq!(rendered(&world, "acme-prod", "note").await?, "two-canary", "what runs is left alone");
+    Ok(())
+}
+
+fn message(environment: &OdooEnvironment) -> String {
+    environment.status.as_ref().and_then(|status| status.message.clone()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_and_a_release_name_belong_to_the_first_and_go_to_the_next_when_freed() -> Result {
+    let world = World::start("rivals").await?;
+    world.apply(&e2e::customer("acme-cn")).await?;
+    let mut first = e2e::environment("acme", "cn-prod");
+    first["spec"]["ingress"] = json!({ "host": "erp.example" });
+    first["spec"]["deletionPolicy"] = json!("Delete");
+    world.apply(&first).await?;
+    world.wait_phase("acme-cn-prod", "Running").await?;
+    // Another customer and service that come to the same release name, under another object name.
+    let mut second = e2e::environment("acme-cn", "prod");
+    second["metadata"]["name"] = json!("second");
+    world.apply(&second).await?;
+    world.wait_reason("second", "Error", "ReleaseNameTaken").await?;
+    let mut third = e2e::environment("acme-cn", "other");
+    third["spec"]["ingress"] = json!({ "host": "www.example", "aliases": ["ERP.example"] });
+    third["spec"]["ingress"]["aliases"] = json!(["erp.example"]);
+    world.apply(&third).await?;
+    world.wait_reason("acme-cn-other", "Error", "HostTaken").await?;
+    world.api::<OdooEnvironment>().delete("acme-cn-prod", &kube::api::DeleteParams::default()).await?;
+    world.wait_phase("acme-cn-other", "Running").await?;
+    world.wait_phase("second", "Running").await?;
+    assert_eq!(release_labels(&world, "acme-cn-prod").await?["odoofleet.dev/customer"], "acme-cn");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_that_does_not_say_so_gets_no_service_links_and_no_token() -> Result {
+    let world = World::start("transform").await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    let deployment = world.api::<Deployment>().get("acme-prod-web").await?;
+    let pod = deployment.spec.and_then(|spec| spec.template.spec).unwrap();
+    assert_eq!((pod.enable_service_links, pod.automount_service_account_token), (Some(false), Some(false)));
+    Ok(())
+}

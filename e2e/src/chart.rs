@@ -1,0 +1,106 @@
+//! Charts made by scenarios.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// A chart from a few files.
+#[derive(Debug, Clone)]
+pub struct Chart {
+    files: Vec<(String, String)>,
+}
+
+/// Packs files as Helm would.
+pub fn package(name: &str, files: &[(String, String)]) -> std::io::Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, format!("{name}/{path}"), content.as_bytes())?;
+    }
+    let mut gzip = tar.into_inner()?;
+    gzip.flush()?;
+    gzip.finish()
+}
+
+impl Chart {
+    /// A small chart: one Deployment `{release}-web` that reads `replicaCount`, `image` and `note`, and one StatefulSet
+    /// `{release}-db` with a hard-coded replica.
+    pub fn small(version: &str) -> Self {
+        let file = |path: &str, content: &str| (path.to_owned(), content.to_owned());
+        Self {
+            files: vec![
+                file("Chart.yaml", &format!("apiVersion: v2\nname: small\nversion: {version}\n")),
+                file("values.yaml", "replicaCount: 1\nimage: {tag: a}\nnote: \"\"\nhost: \"\"\ncustomer: {id: \"\"}\n"),
+                file("values.schema.json", SCHEMA),
+                file("templates/web.yaml", WEB),
+                file("templates/db.yaml", DATABASE),
+                file("templates/config.yaml", CONFIG),
+            ],
+        }
+    }
+
+    /// Adds or replaces a file.
+    #[must_use]
+    pub fn with(mut self, path: &str, content: &str) -> Self {
+        self.files.retain(|(known, _)| known != path);
+        self.files.push((path.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// Removes a file.
+    #[must_use]
+    pub fn without(mut self, path: &str) -> Self {
+        self.files.retain(|(known, _)| known != path);
+        self
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> std::io::Result<Vec<u8>> {
+        package("small", &self.files)
+    }
+}
+
+const SCHEMA: &str = r#"{"type":"object","properties":{"note":{"type":"string","maxLength":40},"replicaCount":{"type":"integer"}}}"#;
+
+const WEB: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: "{{ .Release.Name }}-web"}
+spec:
+  replicas: {{ .Values.replicaCount }}
+  selector: {matchLabels: {app: "{{ .Release.Name }}-web"}}
+  template:
+    metadata: {labels: {app: "{{ .Release.Name }}-web"}}
+    spec:
+      securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: odoo
+          image: "odoo:{{ .Values.image.tag }}"
+          env: [{name: NOTE, value: {{ .Values.note | quote }}}]
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+"#;
+
+const DATABASE: &str = r#"apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: "{{ .Release.Name }}-db"}
+spec:
+  replicas: 1
+  serviceName: "{{ .Release.Name }}-db"
+  selector: {matchLabels: {app: "{{ .Release.Name }}-db"}}
+  template:
+    metadata: {labels: {app: "{{ .Release.Name }}-db"}}
+    spec:
+      securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: postgresql
+          image: postgres:16
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+"#;
+
+const CONFIG: &str = r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: "{{ .Release.Name }}-config"}
+data: {note: {{ .Values.note | quote }}, customer: {{ .Values.customer.id | quote }}, host: {{ .Values.host | quote }}}
+"#;

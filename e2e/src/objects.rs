@@ -1,0 +1,46 @@
+//! Objects as a user would write them, for scenarios to change.
+
+use serde_json::{Value, json};
+
+/// A customer in contract.
+pub fn customer(name: &str) -> Value {
+    json!({
+        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooCustomer", "metadata": { "name": name },
+        "spec": { "displayName": name, "lifecycle": "Active" },
+    })
+}
+
+/// A template of the small chart, kept in ConfigMap `small-chart`.
+pub fn template(name: &str, version: &str) -> Value {
+    json!({
+        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": name },
+        "spec": {
+            "version": version,
+            "odooVersion": "18.0",
+            "chart": { "configMapRef": { "name": "small-chart" } },
+            "bindings": [
+                { "to": "replicaCount", "from": "replicas" },
+                { "to": "customer.id", "from": "customer.id" },
+                { "to": "host", "from": "ingress.host" },
+                { "to": "image.tag", "from": "image.tag" },
+            ],
+            "stop": { "workloads": [
+                { "kind": "Deployment", "name": "{release}-web", "role": "Application", "replicasPath": "replicaCount" },
+                { "kind": "StatefulSet", "name": "{release}-db", "role": "Database" },
+            ] },
+        },
+    })
+}
+
+/// An environment `{customer}-{service}` of template `small`.
+pub fn environment(customer: &str, service: &str) -> Value {
+    json!({
+        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment", "metadata": { "name": format!("{customer}-{service}") },
+        "spec": {
+            "customerRef": { "name": customer },
+            "serviceName": service,
+            "stage": "Test",
+            "templateRef": { "name": "small" },
+        },
+    })
+}

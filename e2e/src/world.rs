@@ -1,0 +1,395 @@
+//! One scenario's world.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::watcher::{Config as WatchConfig, watcher};
+use kube::runtime::WatchStreamExt;
+use kube::{Api, Client, Config, Resource};
+use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::chart::Chart;
+use crate::objects::{customer, template};
+
+/// How long a scenario waits for what should happen. Generous: a wait that is over ends at once.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Short name for the kind that scenarios look at most.
+pub type Environment = OdooEnvironment;
+
+/// Where everything is, as `cargo xtask test e2e` says.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Kubeconfig of an administrator.
+    pub kubeconfig: PathBuf,
+    /// Folder of kubectl, helm, registry, odoofleet and odoofleet-helm-worker.
+    pub bin: PathBuf,
+    /// Folder of packaged charts.
+    pub charts: PathBuf,
+    /// The repository.
+    pub repo: PathBuf,
+}
+
+impl Setup {
+    /// Reads the environment variables.
+    pub fn from_env() -> Result<Self> {
+        let path = |name: &str| std::env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set: run cargo xtask test e2e"));
+        Ok(Self { kubeconfig: path("E2E_KUBECONFIG")?, bin: path("E2E_BIN")?, charts: path("E2E_CHARTS")?, repo: path("E2E_REPO")? })
+    }
+}
+
+/// CRDs, roles and policies are the cluster's: one installation serves all scenarios.
+static BASE: OnceCell<()> = OnceCell::const_new();
+
+/// One scenario's world.
+pub struct World {
+    /// Where everything is.
+    pub setup: Setup,
+    /// An administrator's client.
+    pub client: Client,
+    /// Namespace of the environments.
+    pub namespace: String,
+    system: String,
+    folder: tempfile::TempDir,
+    operator: Option<Child>,
+    flags: Vec<String>,
+}
+
+impl World {
+    /// A world with a running operator, customer `acme`, and template `small` in version `1`.
+    pub async fn start(name: &str) -> Result<Self> {
+        Self::start_with(name, &[]).await
+    }
+
+    /// The same with more flags for the operator.
+    pub async fn start_with(name: &str, flags: &[&str]) -> Result<Self> {
+        let mut world = Self::bare(name, flags).await?;
+        world.run_operator().await?;
+        world.put_chart(&Chart::small("1.0.0")).await?;
+        world.apply(&customer("acme")).await?;
+        world.apply(&template("small", "1")).await?;
+        Ok(world)
+    }
+
+    /// A world in which nothing runs yet.
+    pub async fn bare(name: &str, flags: &[&str]) -> Result<Self> {
+        let setup = Setup::from_env()?;
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(&setup.kubeconfig)?, &KubeConfigOptions::default()).await?;
+        let world = Self {
+            client: Client::try_from(config)?,
+            namespace: format!("odoo-{name}"),
+            system: format!("system-{name}"),
+            folder: tempfile::tempdir()?,
+            operator: None,
+            flags: flags.iter().map(ToString::to_string).collect(),
+            setup,
+        };
+        BASE.get_or_try_init(|| world.install_base()).await?;
+        world.install(name).await?;
+        Ok(world)
+    }
+
+    async fn install_base(&self) -> Result<()> {
+        let chart = self.setup.repo.join("charts/odoofleet");
+        let chart = chart.to_string_lossy();
+        self.helm(&["upgrade", "odoofleet", &chart, "--install", "--namespace", "odoofleet-system", "--create-namespace", "--set", "replicas=0"]).await?;
+        let crds = self.setup.repo.join("crds");
+        self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds.to_string_lossy()]).await.map(drop)
+    }
+
+    async fn install(&self, name: &str) -> Result<()> {
+        let chart = self.setup.repo.join("charts/odoofleet");
+        let watch = format!("watchNamespace={}", self.namespace);
+        let settings = ["replicas=0", "crds.install=false", "roles.create=false", "policies.create=false", watch.as_str()];
+        let release = format!("fleet-{name}");
+        let chart = chart.to_string_lossy();
+        let mut arguments = vec!["install", release.as_str(), &chart, "--namespace", &self.system, "--create-namespace"];
+        for setting in &settings {
+            arguments.extend(["--set", setting]);
+        }
+        self.helm(&arguments).await?;
+        let account = self.service_account().await?;
+        let token = self.kubectl(&["create", "token", &account, "--namespace", &self.system, "--duration", "2h"]).await?;
+        let path = self.folder.path().join("token");
+        std::fs::write(&path, token.trim())?;
+        std::fs::write(self.operator_kubeconfig(), self.kubeconfig_with_token(&path)?)?;
+        Ok(())
+    }
+
+    async fn service_account(&self) -> Result<String> {
+        let names = self.kubectl(&["get", "serviceaccounts", "--namespace", &self.system, "-o", "jsonpath={.items[*].metadata.name}"]).await?;
+        names.split_whitespace().find(|name| *name != "default").map(str::to_owned).context("the chart made no ServiceAccount")
+    }
+
+    fn operator_kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    fn kubeconfig_with_token(&self, token: &Path) -> Result<String> {
+        let admin = Kubeconfig::read_from(&self.setup.kubeconfig)?;
+        let cluster = admin.clusters.first().and_then(|named| named.cluster.clone()).context("the kubeconfig names no cluster")?;
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{ "name": "c", "cluster": cluster }],
+            "users": [{ "name": "u", "user": { "tokenFile": token } }],
+            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+        });
+        Ok(config.to_string())
+    }
+
+    /// The operator's log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("operator.log")).unwrap_or_default()
+    }
+
+    /// Starts the operator under its own ServiceAccount, and waits until it is ready.
+    pub async fn run_operator(&mut self) -> Result<()> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("operator.log"))?;
+        let port = free_port()?;
+        let mut command = Command::new(self.setup.bin.join("odoofleet"));
+        command.env_clear().env("KUBECONFIG", self.operator_kubeconfig()).env("RUST_LOG", "info,odoofleet=debug");
+        command.args(["run", "--log-format", "text", "--namespace", &self.namespace, "--system-namespace", &self.system]);
+        command.arg("--helm-worker").arg(self.setup.bin.join("odoofleet-helm-worker"));
+        command.arg("--charts-dir").arg(&self.setup.charts).arg("--cache-dir").arg(self.folder.path().join("cache"));
+        command.args(["--listen", &format!("127.0.0.1:{port}")]).args(&self.flags);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.operator = Some(command.spawn().context("the operator does not start")?);
+        std::fs::write(self.folder.path().join("port"), port.to_string())?;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.operator.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                bail!("the operator ended ({status}):\n{}", self.log());
+            }
+            if self.get("/ready").await.is_ok_and(|answer| answer.starts_with("ready")) {
+                return Ok(());
+            }
+            ensure!(tokio::time::Instant::now() < deadline, "the operator is not ready:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Stops the operator as Kubernetes would.
+    pub async fn stop_operator(&mut self) -> Result<()> {
+        let Some(mut child) = self.operator.take() else { return Ok(()) };
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        tokio::task::spawn_blocking(move || child.wait()).await??;
+        Ok(())
+    }
+
+    /// Kills the operator without a warning.
+    pub async fn kill_operator(&mut self) -> Result<()> {
+        let Some(mut child) = self.operator.take() else { return Ok(()) };
+        child.kill()?;
+        tokio::task::spawn_blocking(move || child.wait()).await??;
+        Ok(())
+    }
+
+    /// Process ids of the operator's Helm workers.
+    pub fn workers(&self) -> Vec<i32> {
+        let Some(operator) = &self.operator else { return Vec::new() };
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", operator.id())).unwrap_or_default();
+        // Children of other threads stand in other files; the process's own threads are few.
+        let mut all: Vec<i32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        if let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", operator.id())) {
+            for thread in threads.flatten() {
+                let text = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+                all.extend(text.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// A figure from /metrics; 0 if it is not there.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let text = self.get("/metrics").await?;
+        let lines = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
+    /// Asks the operator's own server.
+    pub async fn get(&self, path: &str) -> Result<String> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let port = std::fs::read_to_string(self.folder.path().join("port"))?;
+        let mut stream = tokio::net::TcpStream::connect(format!("127.0.0.1:{port}")).await?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        Ok(body.to_owned())
+    }
+
+    /// The namespace's objects of a kind, as an administrator.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Applies an object as `kubectl apply --server-side` does. The error is the API server's sentence.
+    pub async fn apply(&self, object: &Value) -> Result<()> {
+        let (kind, name) = (object["kind"].as_str().unwrap_or_default(), object["metadata"]["name"].as_str().unwrap_or_default());
+        let params = PatchParams::apply("e2e").force();
+        let patch = Patch::Apply(object);
+        match kind {
+            "OdooCustomer" => self.api::<OdooCustomer>().patch(name, &params, &patch).await.map(drop)?,
+            "OdooTemplate" => self.api::<OdooTemplate>().patch(name, &params, &patch).await.map(drop)?,
+            "OdooEnvironment" => self.api::<OdooEnvironment>().patch(name, &params, &patch).await.map(drop)?,
+            "Secret" => self.api::<Secret>().patch(name, &params, &patch).await.map(drop)?,
+            "ConfigMap" => self.api::<ConfigMap>().patch(name, &params, &patch).await.map(drop)?,
+            other => bail!("kind {other} is not applied here"),
+        }
+        Ok(())
+    }
+
+    /// Changes an object by a merge patch.
+    pub async fn patch<K>(&self, name: &str, patch: Value) -> Result<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+        K::DynamicType: Default,
+    {
+        Ok(self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?)
+    }
+
+    /// Keeps a chart where template `small` looks for it.
+    pub async fn put_chart(&self, chart: &Chart) -> Result<()> {
+        use base64::Engine as _;
+        let data = base64::engine::general_purpose::STANDARD.encode(chart.archive()?);
+        self.apply(&json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "small-chart" }, "binaryData": { "chart.tgz": data } })).await
+    }
+
+    /// Waits until an object is as `ready` says. The error shows the object as it is.
+    pub async fn wait<K>(&self, name: &str, what: &str, ready: impl Fn(&K) -> bool) -> Result<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + serde::Serialize + 'static,
+        K::DynamicType: Default,
+    {
+        let config = WatchConfig::default().fields(&format!("metadata.name={name}"));
+        let mut objects = std::pin::pin!(watcher(self.api::<K>(), config).default_backoff().applied_objects());
+        let mut last = None;
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while let Some(object) = objects.try_next().await? {
+                if ready(&object) {
+                    return Ok(object);
+                }
+                last = Some(object);
+            }
+            Err(anyhow!("the watch ended"))
+        });
+        match waited.await {
+            Ok(result) => result,
+            Err(_) => bail!(
+                "{name} did not become {what}; it is {}\nlog:\n{}",
+                last.map_or_else(|| "not there".to_owned(), |object| serde_json::to_string_pretty(&object).unwrap_or_default()),
+                tail(&self.log())
+            ),
+        }
+    }
+
+    /// Waits until an environment is in a phase for a reason, at its present generation.
+    pub async fn wait_reason(&self, name: &str, phase: &str, reason: &str) -> Result<Environment> {
+        self.wait(name, &format!("{phase}/{reason}"), |environment: &Environment| {
+            is_observed(environment) && phase_of(environment) == phase && reason_of(environment) == reason
+        })
+        .await
+    }
+
+    /// Waits until an environment is ready in a phase, at its present generation.
+    pub async fn wait_phase(&self, name: &str, phase: &str) -> Result<Environment> {
+        self.wait(name, phase, |environment: &Environment| {
+            is_observed(environment) && phase_of(environment) == phase && condition(environment, "Ready") == "True"
+        })
+        .await
+    }
+
+    /// Waits until an object is gone.
+    pub async fn wait_gone<K>(&self, name: &str) -> Result<()>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
+        K::DynamicType: Default,
+    {
+        let config = WatchConfig::default().fields(&format!("metadata.name={name}"));
+        let api = self.api::<K>();
+        let mut events = std::pin::pin!(watcher(api.clone(), config).default_backoff());
+        let gone = async {
+            while let Some(event) = events.next().await {
+                let _ = event;
+                if api.get_opt(name).await?.is_none() {
+                    return Ok(());
+                }
+            }
+            Err(anyhow!("the watch ended"))
+        };
+        tokio::time::timeout(PATIENCE, gone).await.map_err(|_| anyhow!("{name} is still there\nlog:\n{}", tail(&self.log())))?
+    }
+
+    /// Runs kubectl as an administrator and returns what it prints.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.tool("kubectl", arguments).await
+    }
+
+    /// Runs the plain Helm CLI as an administrator and returns what it prints.
+    pub async fn helm(&self, arguments: &[&str]) -> Result<String> {
+        self.tool("helm", arguments).await
+    }
+
+    async fn tool(&self, name: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = tokio::process::Command::new(self.setup.bin.join(name));
+        command.args(arguments).env("KUBECONFIG", &self.setup.kubeconfig).env("HOME", self.folder.path());
+        let output = command.output().await?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success(), "{name} {} failed: {}{text}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        Ok(text)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.operator.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn is_observed(environment: &Environment) -> bool {
+    environment.status.as_ref().and_then(|status| status.observed_generation) == environment.metadata.generation
+}
+
+fn phase_of(environment: &Environment) -> String {
+    environment.status.as_ref().and_then(|status| status.phase).map(|phase| format!("{phase:?}")).unwrap_or_default()
+}
+
+fn reason_of(environment: &Environment) -> String {
+    environment.status.as_ref().and_then(|status| status.reason.clone()).unwrap_or_default()
+}
+
+fn condition(environment: &Environment, type_: &str) -> String {
+    let conditions = environment.status.iter().flat_map(|status| &status.conditions);
+    conditions.filter(|condition| condition.type_ == type_).map(|condition| condition.status.clone()).next().unwrap_or_default()
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
