@@ -16,7 +16,11 @@ fn with(mut object: Value, path: &str, value: Value) -> Value {
 }
 
 async fn refused(world: &World, object: &Value, told: &str) {
-    let error = world.apply(object).await.expect_err(&format!("taken, though it should be refused with {told:?}: {object}")).to_string();
+    let error = world
+        .apply(object)
+        .await
+        .expect_err(&format!("taken, though it should be refused with {told:?}: {object}"))
+        .to_string();
     assert!(error.contains(told), "{told:?} is not in {error}");
 }
 
@@ -31,10 +35,21 @@ async fn the_api_server_refuses_what_cannot_be_right() -> Result {
     refused(&world, &with(environment(), "spec.serviceName", json!("s".repeat(36))), "39 characters together").await;
     refused(&world, &with(environment(), "spec.replicas", json!(-1)), "spec.replicas").await;
     refused(&world, &with(environment(), "spec.stage", json!("Live")), "Live").await;
-    refused(&world, &with(environment(), "spec.ingress", json!({ "host": "*.acme.example" })), "spec.ingress.host").await;
-    refused(&world, &with(environment(), "spec.ingress", json!({ "host": "a.example", "aliases": ["a.example"] })), "repeated in aliases").await;
+    refused(&world, &with(environment(), "spec.ingress", json!({ "host": "*.acme.example" })), "spec.ingress.host")
+        .await;
+    refused(
+        &world,
+        &with(environment(), "spec.ingress", json!({ "host": "a.example", "aliases": ["a.example"] })),
+        "repeated in aliases",
+    )
+    .await;
     refused(&world, &with(environment(), "spec.ingress", json!({ "expose": "Ingress" })), "need a host").await;
-    refused(&world, &with(environment(), "spec.ingress", json!({ "host": "a.example", "tls": {} })), "exactly one of issuerRef and secretName").await;
+    refused(
+        &world,
+        &with(environment(), "spec.ingress", json!({ "host": "a.example", "tls": {} })),
+        "exactly one of issuerRef and secretName",
+    )
+    .await;
     for url in ["http://github.com/x", "file:///etc/passwd", "ext::sh -c x", "--upload-pack=x"] {
         let git = json!({ "customerAddons": [{ "url": url, "ref": "main" }] });
         refused(&world, &with(environment(), "spec.git", git), "must start with https:// or ssh://").await;
@@ -42,22 +57,39 @@ async fn the_api_server_refuses_what_cannot_be_right() -> Result {
     let git = json!({ "customerAddons": [{ "url": "https://github.com/x", "ref": "--upload-pack=x" }] });
     refused(&world, &with(environment(), "spec.git", git), "ref").await;
     let both = json!([{ "secretKeyRef": { "name": "a", "key": "b" }, "configMapKeyRef": { "name": "a", "key": "b" }, "targetPath": "x" }]);
-    refused(&world, &with(environment(), "spec.valuesFrom", both), "exactly one of secretKeyRef and configMapKeyRef").await;
+    refused(&world, &with(environment(), "spec.valuesFrom", both), "exactly one of secretKeyRef and configMapKeyRef")
+        .await;
 
     let customer = |name: &str| e2e::customer(name);
     refused(&world, &customer("1acme"), "must start with a lowercase letter").await;
     refused(&world, &customer("acme.cn"), "must start with a lowercase letter").await;
     refused(&world, &with(customer("acme"), "spec.lifecycle", json!("Sleeping")), "Sleeping").await;
-    refused(&world, &with(customer("acme"), "spec.contract", json!({ "startsOn": "2027-01-02", "expiresOn": "2027-01-01" })), "expiresOn must not lie before startsOn").await;
+    refused(
+        &world,
+        &with(customer("acme"), "spec.contract", json!({ "startsOn": "2027-01-02", "expiresOn": "2027-01-01" })),
+        "expiresOn must not lie before startsOn",
+    )
+    .await;
     refused(&world, &with(customer("acme"), "spec.contract", json!({ "expiresOn": "31.12.2027" })), "expiresOn").await;
     let window = json!({ "stopWindow": { "days": ["Monday"], "from": "16:00", "to": "10:00" } });
     refused(&world, &with(customer("acme"), "spec.onExpiry", window), "must end after it begins").await;
 
     let template = || e2e::template("small", "1");
     refused(&world, &with(template(), "spec.chart", json!({})), "exactly one of oci, configMapRef and path").await;
-    refused(&world, &with(template(), "spec.chart", json!({ "path": "odoo", "oci": "r.example/c", "version": "1" })), "exactly one of oci").await;
-    refused(&world, &with(template(), "spec.chart", json!({ "oci": "r.example/c" })), "needs a version or a digest").await;
-    refused(&world, &with(template(), "spec.chart", json!({ "path": "odoo", "caRef": { "name": "x" } })), "go with oci").await;
+    refused(
+        &world,
+        &with(template(), "spec.chart", json!({ "path": "odoo", "oci": "r.example/c", "version": "1" })),
+        "exactly one of oci",
+    )
+    .await;
+    refused(&world, &with(template(), "spec.chart", json!({ "oci": "r.example/c" })), "needs a version or a digest")
+        .await;
+    refused(
+        &world,
+        &with(template(), "spec.chart", json!({ "path": "odoo", "caRef": { "name": "x" } })),
+        "go with oci",
+    )
+    .await;
     refused(&world, &with(template(), "spec.chart", json!({ "path": "../etc" })), "spec.chart.path").await;
     refused(&world, &with(template(), "spec.version", json!("Über")), "spec.version").await;
     refused(&world, &with(template(), "spec.bindings", json!([{ "to": "a" }])), "exactly one of from and value").await;
@@ -89,7 +121,17 @@ async fn identity_is_immutable_as_one_group() -> Result {
 async fn objects_are_born_not_observed_and_every_field_is_explained() -> Result {
     let world = World::bare("born-unobserved", &[]).await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
-    let born = world.kubectl(&["get", "oenv", "acme-prod", "--namespace", &world.namespace, "-o", "jsonpath={.status.observedGeneration}"]).await?;
+    let born = world
+        .kubectl(&[
+            "get",
+            "oenv",
+            "acme-prod",
+            "--namespace",
+            &world.namespace,
+            "-o",
+            "jsonpath={.status.observedGeneration}",
+        ])
+        .await?;
     assert_eq!(born, "-1");
     for kind in ["odooenvironment", "odoocustomer", "odootemplate"] {
         let text = world.kubectl(&["explain", &format!("{kind}.spec"), "--recursive=false"]).await?;

@@ -19,11 +19,19 @@ async fn a_suspended_customers_environments_stop_and_each_own_wish_returns() -> 
     world.patch::<OdooCustomer>("acme", json!({ "spec": { "lifecycle": "Suspended" } })).await?;
     let stopped = world.wait_reason("acme-wide", "Stopped", "CustomerSuspended").await?;
     assert_eq!(stopped.spec.replicas, 2, "the wish stands in the spec, untouched");
-    let customer = world.wait::<OdooCustomer>("acme", "counted", |c| c.status.as_ref().and_then(|s| s.environments).is_some_and(|e| e.stopped == 2)).await?;
+    let customer = world
+        .wait::<OdooCustomer>("acme", "counted", |c| {
+            c.status.as_ref().and_then(|s| s.environments).is_some_and(|e| e.stopped == 2)
+        })
+        .await?;
     assert_eq!(customer.status.unwrap().phase, Some(odoofleet_api::customer::CustomerPhase::Suspended));
     // A change while suspended is carried out asleep.
     world.patch::<OdooEnvironment>("acme-wide", json!({ "spec": { "values": { "note": "x" } } })).await?;
-    world.wait::<OdooEnvironment>("acme-wide", "upgraded", |e| e.status.as_ref().and_then(|s| s.release.as_ref()).is_some_and(|r| r.revision == 2)).await?;
+    world
+        .wait::<OdooEnvironment>("acme-wide", "upgraded", |e| {
+            e.status.as_ref().and_then(|s| s.release.as_ref()).is_some_and(|r| r.revision == 2)
+        })
+        .await?;
     world.wait_reason("acme-wide", "Stopped", "CustomerSuspended").await?;
     world.patch::<OdooCustomer>("acme", json!({ "spec": { "lifecycle": "Active" } })).await?;
     let running = world.wait_phase("acme-wide", "Running").await?;
@@ -36,7 +44,11 @@ async fn a_suspended_customers_environments_stop_and_each_own_wish_returns() -> 
 async fn a_prospect_gets_nothing_installed_until_the_lifecycle_says_so() -> Result {
     let world = World::start("prospect").await?;
     world.patch::<OdooCustomer>("acme", json!({ "spec": { "lifecycle": "Prospect" } })).await?;
-    world.wait::<OdooCustomer>("acme", "a prospect", |c| c.status.as_ref().and_then(|s| s.phase).is_some_and(|p| format!("{p:?}") == "Prospect")).await?;
+    world
+        .wait::<OdooCustomer>("acme", "a prospect", |c| {
+            c.status.as_ref().and_then(|s| s.phase).is_some_and(|p| format!("{p:?}") == "Prospect")
+        })
+        .await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_reason("acme-prod", "Error", "CustomerNotActive").await?;
     assert!(revisions(&world, "acme-prod").await?.is_empty());
@@ -50,17 +62,32 @@ async fn an_expired_contract_warns_and_its_dates_can_be_mended() -> Result {
     let world = World::start("expired").await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
-    let contract = |expires: &str| json!({ "spec": { "contract": { "expiresOn": expires }, "onExpiry": { "graceDays": 0 } } });
+    let contract =
+        |expires: &str| json!({ "spec": { "contract": { "expiresOn": expires }, "onExpiry": { "graceDays": 0 } } });
     world.patch::<OdooCustomer>("acme", contract("2020-01-01")).await?;
-    world.wait::<OdooCustomer>("acme", "expired", |c| c.status.as_ref().and_then(|s| s.phase).is_some_and(|p| format!("{p:?}") == "Expired")).await?;
+    world
+        .wait::<OdooCustomer>("acme", "expired", |c| {
+            c.status.as_ref().and_then(|s| s.phase).is_some_and(|p| format!("{p:?}") == "Expired")
+        })
+        .await?;
     world.wait_phase("acme-prod", "Running").await?;
     world.patch::<OdooCustomer>("acme", contract("2021-02-30")).await?;
     let customer = world
-        .wait::<OdooCustomer>("acme", "refused", |c| c.status.as_ref().is_some_and(|s| s.conditions.iter().any(|c| c.type_ == "Stalled")))
+        .wait::<OdooCustomer>("acme", "refused", |c| {
+            c.status.as_ref().is_some_and(|s| s.conditions.iter().any(|c| c.type_ == "Stalled"))
+        })
         .await?;
-    assert_eq!(customer.status.unwrap().phase, Some(odoofleet_api::customer::CustomerPhase::Expired), "the phase stays");
+    assert_eq!(
+        customer.status.unwrap().phase,
+        Some(odoofleet_api::customer::CustomerPhase::Expired),
+        "the phase stays"
+    );
     world.patch::<OdooCustomer>("acme", contract("2099-12-31")).await?;
-    world.wait::<OdooCustomer>("acme", "active", |c| c.status.as_ref().and_then(|s| s.phase).is_some_and(|p| format!("{p:?}") == "Active")).await?;
+    world
+        .wait::<OdooCustomer>("acme", "active", |c| {
+            c.status.as_ref().and_then(|s| s.phase).is_some_and(|p| format!("{p:?}") == "Active")
+        })
+        .await?;
     Ok(())
 }
 
@@ -75,13 +102,15 @@ async fn time_stops_only_a_few_customers_an_hour() -> Result {
         world.apply(&e2e::environment(name, "prod")).await?;
         world.wait_phase(&format!("{name}-prod"), "Running").await?;
         customer["spec"]["contract"] = json!({ "expiresOn": "2020-01-01" });
-        customer["spec"]["onExpiry"] = json!({ "action": "Stop", "graceDays": 0, "stopWindow": { "days": days, "from": "00:00", "to": "23:59" } });
+        customer["spec"]["onExpiry"] =
+            json!({ "action": "Stop", "graceDays": 0, "stopWindow": { "days": days, "from": "00:00", "to": "23:59" } });
         world.apply(&customer).await?;
         let waits = name == "globex";
         world
             .wait::<OdooCustomer>(name, "decided", |c| {
                 let status = c.status.clone().unwrap_or_default();
-                let reason = status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.reason.clone()).unwrap_or_default();
+                let reason =
+                    status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.reason.clone()).unwrap_or_default();
                 if waits { reason == "StopScheduled" && status.stop.is_none() } else { status.stop.is_some() }
             })
             .await?;
@@ -98,7 +127,9 @@ async fn a_customer_cannot_be_deleted_while_environments_exist() -> Result {
     world.wait_phase("acme-prod", "Running").await?;
     world.api::<OdooCustomer>().delete("acme", &DeleteParams::default()).await?;
     world
-        .wait::<OdooCustomer>("acme", "held", |c| c.status.as_ref().is_some_and(|s| s.conditions.iter().any(|c| c.reason == "InUse")))
+        .wait::<OdooCustomer>("acme", "held", |c| {
+            c.status.as_ref().is_some_and(|s| s.conditions.iter().any(|c| c.reason == "InUse"))
+        })
         .await?;
     world.wait_phase("acme-prod", "Running").await?;
     world.api::<OdooEnvironment>().delete("acme-prod", &DeleteParams::default()).await?;

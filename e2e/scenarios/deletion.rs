@@ -15,10 +15,12 @@ async fn delete(world: &World, name: &str) -> Result {
 
 /// An environment of charts/odoo, which has volumes.
 async fn with_volumes(world: &World, service: &str, policy: &str) -> Result {
-    world.apply(&json!({
-        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
-        "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
-    })).await?;
+    world
+        .apply(&json!({
+            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
+            "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
+        }))
+        .await?;
     let mut environment = e2e::environment("acme", service);
     environment["spec"]["templateRef"]["name"] = json!("odoo");
     environment["spec"]["deletionPolicy"] = json!(policy);
@@ -29,7 +31,12 @@ async fn with_volumes(world: &World, service: &str, policy: &str) -> Result {
 
 async fn volumes(world: &World) -> anyhow::Result<Vec<String>> {
     let all = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?;
-    Ok(all.items.iter().filter(|claim| claim.metadata.deletion_timestamp.is_none()).map(|claim| format!("{}@{}", claim.name_any(), claim.uid().unwrap_or_default())).collect())
+    Ok(all
+        .items
+        .iter()
+        .filter(|claim| claim.metadata.deletion_timestamp.is_none())
+        .map(|claim| format!("{}@{}", claim.name_any(), claim.uid().unwrap_or_default()))
+        .collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +51,9 @@ async fn a_retained_release_keeps_its_data_and_starts_when_created_again() -> Re
     assert!(release_labels(&world, "acme-prod").await?.contains_key("odoofleet.dev/retained-at"));
     let web = world.api::<Deployment>().get("acme-prod-web").await?;
     assert_eq!(web.spec.unwrap().replicas, Some(0));
-    let listed = world.kubectl(&["get", "secrets", "--namespace", &world.namespace, "-l", "odoofleet.dev/retained-at", "-o", "name"]).await?;
+    let listed = world
+        .kubectl(&["get", "secrets", "--namespace", &world.namespace, "-l", "odoofleet.dev/retained-at", "-o", "name"])
+        .await?;
     assert_eq!(listed.lines().count(), 1, "{listed}");
     // Nobody else gets its host or its name.
     world.apply(&e2e::customer("acme-prod")).await?;
@@ -110,7 +119,12 @@ async fn production_is_deleted_only_by_a_word_that_names_it() -> Result {
     let refused = delete_it.map(drop).unwrap_err().to_string();
     assert!(refused.contains("odoofleet.dev/allow-deletion"), "{refused}");
     world.wait_phase("acme-prod", "Running").await?;
-    world.patch::<OdooEnvironment>("acme-prod", json!({ "metadata": { "annotations": { "odoofleet.dev/allow-deletion": "acme-prod" } } })).await?;
+    world
+        .patch::<OdooEnvironment>(
+            "acme-prod",
+            json!({ "metadata": { "annotations": { "odoofleet.dev/allow-deletion": "acme-prod" } } }),
+        )
+        .await?;
     delete(&world, "acme-prod").await
 }
 
@@ -126,11 +140,18 @@ async fn more_than_a_few_deletions_at_once_are_held_until_vouched_for() -> Resul
     }
     world.api::<OdooEnvironment>().delete("acme-c", &DeleteParams::default()).await?;
     world
-        .wait::<OdooEnvironment>("acme-c", "held", |e| e.status.as_ref().and_then(|s| s.reason.as_deref()) == Some("HeldByBrake"))
+        .wait::<OdooEnvironment>("acme-c", "held", |e| {
+            e.status.as_ref().and_then(|s| s.reason.as_deref()) == Some("HeldByBrake")
+        })
         .await?;
     let web = world.api::<Deployment>().get("acme-c-web").await?;
     assert_eq!(web.spec.unwrap().replicas, Some(1), "it runs on");
-    world.patch::<OdooEnvironment>("acme-c", json!({ "metadata": { "annotations": { "odoofleet.dev/allow-deletion": "acme-c" } } })).await?;
+    world
+        .patch::<OdooEnvironment>(
+            "acme-c",
+            json!({ "metadata": { "annotations": { "odoofleet.dev/allow-deletion": "acme-c" } } }),
+        )
+        .await?;
     world.wait_gone::<OdooEnvironment>("acme-c").await
 }
 
@@ -142,7 +163,8 @@ async fn a_namespace_that_is_deleted_does_not_hang() -> Result {
     world.apply(&environment).await?;
     world.wait_phase("acme-prod", "Running").await?;
     let namespaces: Api<Namespace> = Api::all(world.client.clone());
-    let refused = namespaces.delete(&world.namespace, &DeleteParams::default()).await.map(drop).unwrap_err().to_string();
+    let refused =
+        namespaces.delete(&world.namespace, &DeleteParams::default()).await.map(drop).unwrap_err().to_string();
     assert!(refused.contains("odoofleet.dev/allow-deletion"), "{refused}");
     let word = format!("odoofleet.dev/allow-deletion={}", world.namespace);
     world.kubectl(&["annotate", "namespace", &world.namespace, &word]).await?;

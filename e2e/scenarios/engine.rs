@@ -16,7 +16,10 @@ fn hanging() -> Chart {
 async fn wait_status(world: &World, release: &str, status: &str) -> Result {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     loop {
-        if release_labels(world, release).await.is_ok_and(|labels| labels.get("status").is_some_and(|found| found == status)) {
+        if release_labels(world, release)
+            .await
+            .is_ok_and(|labels| labels.get("status").is_some_and(|found| found == status))
+        {
             return Ok(());
         }
         anyhow::ensure!(tokio::time::Instant::now() < deadline, "{release} did not become {status}: {}", world.log());
@@ -48,9 +51,19 @@ async fn a_killed_worker_leaves_a_lock_that_is_recovered_without_losing_anything
     world.put_chart(&Chart::small("3.0.0")).await?;
     world.apply(&e2e::template("small", "3")).await?;
     kill_all(&world.workers());
-    world.wait::<OdooEnvironment>("acme-prod", "recovered", |e| e.status.as_ref().and_then(|s| s.template.as_ref()).is_some_and(|t| t.version == "3")).await?;
+    world
+        .wait::<OdooEnvironment>("acme-prod", "recovered", |e| {
+            e.status.as_ref().and_then(|s| s.template.as_ref()).is_some_and(|t| t.version == "3")
+        })
+        .await?;
     let environment = world.wait_phase("acme-prod", "Running").await?;
-    let actions: Vec<String> = environment.status.unwrap().history.iter().map(|entry| format!("{:?} {:?}", entry.action, entry.outcome)).collect();
+    let actions: Vec<String> = environment
+        .status
+        .unwrap()
+        .history
+        .iter()
+        .map(|entry| format!("{:?} {:?}", entry.action, entry.outcome))
+        .collect();
     assert!(actions.contains(&"Unlock Succeeded".to_owned()), "{actions:?}");
     Ok(())
 }
@@ -67,7 +80,9 @@ async fn a_killed_operator_takes_its_workers_along_and_the_next_one_recovers() -
     world.kill_operator().await?;
     for pid in workers {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        while std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("odoofleet-helm-worker")) {
+        while std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.contains("odoofleet-helm-worker"))
+        {
             anyhow::ensure!(tokio::time::Instant::now() < deadline, "worker {pid} outlived its operator");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -75,7 +90,11 @@ async fn a_killed_operator_takes_its_workers_along_and_the_next_one_recovers() -
     world.put_chart(&Chart::small("3.0.0")).await?;
     world.apply(&e2e::template("small", "3")).await?;
     world.run_operator().await?;
-    world.wait::<OdooEnvironment>("acme-prod", "recovered", |e| e.status.as_ref().and_then(|s| s.template.as_ref()).is_some_and(|t| t.version == "3")).await?;
+    world
+        .wait::<OdooEnvironment>("acme-prod", "recovered", |e| {
+            e.status.as_ref().and_then(|s| s.template.as_ref()).is_some_and(|t| t.version == "3")
+        })
+        .await?;
     world.wait_phase("acme-prod", "Running").await?;
     Ok(())
 }
@@ -89,7 +108,11 @@ async fn a_stop_does_not_wait_for_a_hanging_helm_operation() -> Result {
     world.apply(&e2e::template("small", "2")).await?;
     wait_status(&world, "acme-prod", "pending-upgrade").await?;
     world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "replicas": 0 } })).await?;
-    world.wait::<OdooEnvironment>("acme-prod", "stopped", |e| e.status.as_ref().and_then(|s| s.phase).is_some_and(|p| format!("{p:?}") == "Stopped")).await?;
+    world
+        .wait::<OdooEnvironment>("acme-prod", "stopped", |e| {
+            e.status.as_ref().and_then(|s| s.phase).is_some_and(|p| format!("{p:?}") == "Stopped")
+        })
+        .await?;
     wait_status(&world, "acme-prod", "pending-upgrade").await?;
     Ok(())
 }
@@ -103,7 +126,9 @@ async fn an_operation_past_its_deadline_ends_alone_and_is_told() -> Result {
     environment["spec"]["timeouts"] = json!({ "helm": 10 });
     world.apply(&environment).await?;
     world
-        .wait::<OdooEnvironment>("acme-prod", "failed", |e| e.status.as_ref().and_then(|s| s.failures.as_ref()).is_some_and(|f| f.count >= 1))
+        .wait::<OdooEnvironment>("acme-prod", "failed", |e| {
+            e.status.as_ref().and_then(|s| s.failures.as_ref()).is_some_and(|f| f.count >= 1)
+        })
         .await?;
     Ok(())
 }
@@ -116,13 +141,26 @@ async fn a_humans_upgrade_is_seen_and_left_until_the_spec_changes() -> Result {
     let folder = tempfile::tempdir()?;
     let chart = folder.path().join("small-1.0.0.tgz");
     std::fs::write(&chart, Chart::small("1.0.0").archive()?)?;
-    let arguments = ["upgrade", "acme-prod", &chart.to_string_lossy(), "--namespace", &world.namespace, "--set", "note=by-hand", "--force-conflicts"];
+    let arguments = [
+        "upgrade",
+        "acme-prod",
+        &chart.to_string_lossy(),
+        "--namespace",
+        &world.namespace,
+        "--set",
+        "note=by-hand",
+        "--force-conflicts",
+    ];
     world.helm(&arguments).await?;
-    let drifted = |e: &OdooEnvironment| e.status.as_ref().is_some_and(|s| s.conditions.iter().any(|c| c.type_ == "Drifted" && c.status == "True"));
+    let drifted = |e: &OdooEnvironment| {
+        e.status.as_ref().is_some_and(|s| s.conditions.iter().any(|c| c.type_ == "Drifted" && c.status == "True"))
+    };
     world.wait::<OdooEnvironment>("acme-prod", "drifted", drifted).await?;
     assert_eq!(revisions(&world, "acme-prod").await?, [1, 2]);
     world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "values": { "note": "ours" } } })).await?;
-    world.wait::<ConfigMap>("acme-prod-config", "ours", |map| map.data.as_ref().is_some_and(|d| d["note"] == "ours")).await?;
+    world
+        .wait::<ConfigMap>("acme-prod-config", "ours", |map| map.data.as_ref().is_some_and(|d| d["note"] == "ours"))
+        .await?;
     let environment = world.wait_phase("acme-prod", "Running").await?;
     assert!(!drifted(&environment));
     Ok(())
@@ -134,7 +172,17 @@ async fn a_release_that_was_there_before_is_left_alone() -> Result {
     let folder = tempfile::tempdir()?;
     let chart = folder.path().join("small-1.0.0.tgz");
     std::fs::write(&chart, Chart::small("1.0.0").archive()?)?;
-    world.helm(&["install", "acme-prod", &chart.to_string_lossy(), "--namespace", &world.namespace, "--set", "note=theirs"]).await?;
+    world
+        .helm(&[
+            "install",
+            "acme-prod",
+            &chart.to_string_lossy(),
+            "--namespace",
+            &world.namespace,
+            "--set",
+            "note=theirs",
+        ])
+        .await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_reason("acme-prod", "Running", "AdoptionPending").await?;
     assert_eq!(revisions(&world, "acme-prod").await?, [1]);
@@ -178,7 +226,9 @@ async fn a_failure_that_can_pass_is_tried_again_by_itself() -> Result {
     world.kubectl(&["apply", "--namespace", &world.namespace, "-f", &file.path().to_string_lossy()]).await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world
-        .wait::<OdooEnvironment>("acme-prod", "failed once", |e| e.status.as_ref().and_then(|s| s.failures.as_ref()).is_some_and(|f| f.count >= 1))
+        .wait::<OdooEnvironment>("acme-prod", "failed once", |e| {
+            e.status.as_ref().and_then(|s| s.failures.as_ref()).is_some_and(|f| f.count >= 1)
+        })
         .await?;
     world.kubectl(&["delete", "resourcequota", "full", "--namespace", &world.namespace]).await?;
     let environment = world.wait_phase("acme-prod", "Running").await?;

@@ -28,7 +28,13 @@ async fn a_release_carries_the_five_labels_and_every_change_upgrades_it_once() -
     world.wait::<ConfigMap>("acme-prod-config", "changed back", |map| note(map).is_empty()).await?;
     let environment = world.wait_phase("acme-prod", "Running").await?;
     assert_eq!(revisions(&world, "acme-prod").await?, [2, 3], "two revisions are kept");
-    let actions: Vec<String> = environment.status.unwrap().history.iter().map(|entry| format!("{:?}{:?}", entry.action, entry.revision)).collect();
+    let actions: Vec<String> = environment
+        .status
+        .unwrap()
+        .history
+        .iter()
+        .map(|entry| format!("{:?}{:?}", entry.action, entry.revision))
+        .collect();
     assert_eq!(actions, ["UpgradeSome(3)", "UpgradeSome(2)", "InstallSome(1)"]);
     Ok(())
 }
@@ -44,12 +50,15 @@ async fn the_operator_never_writes_spec_and_passwords_are_generated_once() -> Re
     let environment = world.wait_phase("acme-prod", "Running").await?;
     assert_eq!(environment.metadata.generation, Some(1));
     let managers = environment.metadata.managed_fields.unwrap_or_default();
-    let ours = managers.iter().filter(|entry| entry.manager.as_deref().is_some_and(|manager| manager.starts_with("odoofleet")));
+    let ours = managers
+        .iter()
+        .filter(|entry| entry.manager.as_deref().is_some_and(|manager| manager.starts_with("odoofleet")));
     for entry in ours {
         let fields = serde_json::to_string(&entry.fields_v1)?;
         assert!(!fields.contains("f:spec"), "{:?} owns {fields}", entry.manager);
     }
-    let password = |secret: &Secret| secret.data.as_ref().and_then(|data| data.get("admin_passwd")).map(|bytes| bytes.0.clone());
+    let password =
+        |secret: &Secret| secret.data.as_ref().and_then(|data| data.get("admin_passwd")).map(|bytes| bytes.0.clone());
     let first = world.api::<Secret>().get("acme-prod-odoofleet").await?;
     assert_eq!(password(&first).map(|bytes| bytes.len()), Some(32));
     assert_eq!(first.labels()["odoofleet.dev/generated"], "true");
@@ -62,12 +71,11 @@ async fn the_operator_never_writes_spec_and_passwords_are_generated_once() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn values_from_secrets_are_read_only_with_the_customers_label_and_followed_at_once() -> Result {
     let world = World::start("valuesfrom").await?;
-    let secret = |labels: serde_json::Value, value: &str| {
-        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "note", "labels": labels }, "stringData": { "text": value } })
-    };
+    let secret = |labels: serde_json::Value, value: &str| json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "note", "labels": labels }, "stringData": { "text": value } });
     world.apply(&secret(json!({}), "one")).await?;
     let mut environment = e2e::environment("acme", "prod");
-    environment["spec"]["valuesFrom"] = json!([{ "secretKeyRef": { "name": "note", "key": "text" }, "targetPath": "note" }]);
+    environment["spec"]["valuesFrom"] =
+        json!([{ "secretKeyRef": { "name": "note", "key": "text" }, "targetPath": "note" }]);
     world.apply(&environment).await?;
     world.wait_reason("acme-prod", "Error", "ReferenceNotAllowed").await?;
     assert!(revisions(&world, "acme-prod").await?.is_empty());

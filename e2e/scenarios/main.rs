@@ -25,7 +25,8 @@ type Result = anyhow::Result<()>;
 async fn revisions(world: &e2e::World, release: &str) -> anyhow::Result<Vec<i64>> {
     let selector = format!("owner=helm,name={release}");
     let secrets = world.api::<PartialObjectMeta<Secret>>().list(&ListParams::default().labels(&selector)).await?;
-    let mut numbers: Vec<i64> = secrets.items.iter().filter_map(|secret| secret.labels().get("version")?.parse().ok()).collect();
+    let mut numbers: Vec<i64> =
+        secrets.items.iter().filter_map(|secret| secret.labels().get("version")?.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
@@ -33,7 +34,8 @@ async fn revisions(world: &e2e::World, release: &str) -> anyhow::Result<Vec<i64>
 /// Labels of the newest revision of a release.
 async fn release_labels(world: &e2e::World, release: &str) -> anyhow::Result<BTreeMap<String, String>> {
     let newest = revisions(world, release).await?.pop().unwrap_or_default();
-    let secret = world.api::<PartialObjectMeta<Secret>>().get(&format!("sh.helm.release.v1.{release}.v{newest}")).await?;
+    let secret =
+        world.api::<PartialObjectMeta<Secret>>().get(&format!("sh.helm.release.v1.{release}.v{newest}")).await?;
     Ok(secret.labels().clone())
 }
 

@@ -26,7 +26,8 @@ async fn stop_and_start_go_by_kubectl_scale_without_a_helm_run() -> Result {
     };
     scale("--replicas=0").await?;
     let stopped = world.wait_phase("acme-prod", "Stopped").await?;
-    let available = stopped.status.as_ref().unwrap().conditions.iter().find(|condition| condition.type_ == "Available").unwrap();
+    let available =
+        stopped.status.as_ref().unwrap().conditions.iter().find(|condition| condition.type_ == "Available").unwrap();
     assert_eq!(available.status, "False");
     assert_eq!(counts(&world).await?, (0, 0));
     scale("--replicas=3").await?;
@@ -51,7 +52,11 @@ async fn stopped_environment_is_not_woken_by_an_upgrade_even_with_hard_coded_rep
     world.wait_phase("acme-prod", "Stopped").await?;
     let stateful_set = world.api::<StatefulSet>().get("acme-prod-db").await?;
     world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "values": { "note": "asleep" } } })).await?;
-    world.wait::<ConfigMap>("acme-prod-config", "upgraded", |map| map.data.as_ref().is_some_and(|data| data["note"] == "asleep")).await?;
+    world
+        .wait::<ConfigMap>("acme-prod-config", "upgraded", |map| {
+            map.data.as_ref().is_some_and(|data| data["note"] == "asleep")
+        })
+        .await?;
     world.wait_phase("acme-prod", "Stopped").await?;
     assert_eq!(revisions(&world, "acme-prod").await?, [1, 2]);
     assert_eq!(counts(&world).await?, (0, 0));
@@ -119,7 +124,12 @@ async fn a_paused_environment_is_looked_at_and_left_alone() -> Result {
     let world = World::start("paused").await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
-    world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "paused": true, "replicas": 0, "values": { "note": "x" } } })).await?;
+    world
+        .patch::<OdooEnvironment>(
+            "acme-prod",
+            json!({ "spec": { "paused": true, "replicas": 0, "values": { "note": "x" } } }),
+        )
+        .await?;
     world.wait_reason("acme-prod", "Running", "Paused").await?;
     assert_eq!((counts(&world).await?, revisions(&world, "acme-prod").await?), ((1, 1), vec![1]));
     world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "paused": false } })).await?;

@@ -12,7 +12,8 @@ async fn apply_examples(world: &World, folder: &str) -> Result {
     let mut files: Vec<_> = std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).collect();
     files.sort();
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
-        let text = std::fs::read_to_string(file)?.replace("namespace: odoo\n", &format!("namespace: {}\n", world.namespace));
+        let text =
+            std::fs::read_to_string(file)?.replace("namespace: odoo\n", &format!("namespace: {}\n", world.namespace));
         let copy = tempfile::NamedTempFile::new()?;
         std::fs::write(copy.path(), text)?;
         world.kubectl(&["apply", "--server-side", "-f", &copy.path().to_string_lossy()]).await?;
@@ -34,7 +35,11 @@ async fn the_quickstart_reaches_running_and_the_plain_helm_cli_shows_it() -> Res
     assert!(history.contains("Install complete"), "{history}");
     let customer: OdooCustomer = world
         .wait("acme", "rolled up", |customer: &OdooCustomer| {
-            customer.status.as_ref().and_then(|status| status.environments).is_some_and(|counts| counts.running == 2 && counts.total == 2)
+            customer
+                .status
+                .as_ref()
+                .and_then(|status| status.environments)
+                .is_some_and(|counts| counts.running == 2 && counts.total == 2)
         })
         .await?;
     assert_eq!(customer.status.unwrap().deployment_type, Some(odoofleet_api::customer::DeploymentType::Online));
@@ -57,8 +62,16 @@ async fn a_restart_with_everything_in_sync_starts_no_worker_and_writes_nothing()
         world.wait_phase(&format!("acme-{service}"), "Running").await?;
     }
     // Roll-ups follow within their second.
-    world.wait::<OdooCustomer>("acme", "counted", |c| c.status.as_ref().and_then(|s| s.environments).is_some_and(|e| e.running == 3)).await?;
-    world.wait::<OdooTemplate>("small", "done", |t| t.status.as_ref().and_then(|s| s.rollout.as_ref()).is_some_and(|r| r.done == 3)).await?;
+    world
+        .wait::<OdooCustomer>("acme", "counted", |c| {
+            c.status.as_ref().and_then(|s| s.environments).is_some_and(|e| e.running == 3)
+        })
+        .await?;
+    world
+        .wait::<OdooTemplate>("small", "done", |t| {
+            t.status.as_ref().and_then(|s| s.rollout.as_ref()).is_some_and(|r| r.done == 3)
+        })
+        .await?;
     world.stop_operator().await?;
     let before = versions(&world).await?;
     world.run_operator().await?;
@@ -77,7 +90,9 @@ async fn a_restart_with_everything_in_sync_starts_no_worker_and_writes_nothing()
 async fn versions(world: &World) -> anyhow::Result<Vec<String>> {
     let all = ListParams::default();
     let mut versions = Vec::new();
-    let mut add = |kind: &str, name: String, version: Option<String>| versions.push(format!("{kind}/{name}@{}", version.unwrap_or_default()));
+    let mut add = |kind: &str, name: String, version: Option<String>| {
+        versions.push(format!("{kind}/{name}@{}", version.unwrap_or_default()))
+    };
     for object in world.api::<OdooEnvironment>().list(&all).await? {
         add("environment", object.name_any(), object.resource_version());
     }

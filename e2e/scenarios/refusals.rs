@@ -32,18 +32,56 @@ async fn a_refused_spec_leaves_what_runs_alone_and_is_taken_up_when_mended() -> 
     world.wait_phase("acme-prod", "Running").await?;
     let no_values = json!({ "spec": { "values": null } });
     let values = |values: Value| json!({ "spec": { "values": values } });
-    refused(&world, json!({ "spec": { "templateRef": { "name": "nobody" } } }), "TemplateNotFound", "\"nobody\"", json!({ "spec": { "templateRef": { "name": "small" } } })).await?;
-    refused(&world, json!({ "spec": { "templateRef": { "version": "9" } } }), "VersionNotFound", "there is: 1", json!({ "spec": { "templateRef": { "version": null } } })).await?;
+    refused(
+        &world,
+        json!({ "spec": { "templateRef": { "name": "nobody" } } }),
+        "TemplateNotFound",
+        "\"nobody\"",
+        json!({ "spec": { "templateRef": { "name": "small" } } }),
+    )
+    .await?;
+    refused(
+        &world,
+        json!({ "spec": { "templateRef": { "version": "9" } } }),
+        "VersionNotFound",
+        "there is: 1",
+        json!({ "spec": { "templateRef": { "version": null } } }),
+    )
+    .await?;
     refused(&world, values(json!({ "note": 7 })), "SchemaViolation", "\"note\"", no_values.clone()).await?;
-    refused(&world, values(json!({ "note": "n".repeat(41) })), "SchemaViolation", "maxLength", no_values.clone()).await?;
-    refused(&world, values(json!({ "replicaCount": 3 })), "ValueNotAllowed", "\"spec.replicas\"", no_values.clone()).await?;
-    refused(&world, values(json!({ "customer": { "id": "globex" } })), "ValueNotAllowed", "customer.id", no_values.clone()).await?;
-    refused(&world, values(json!({ "host": "evil.example" })), "ValueNotAllowed", "\"spec.ingress.host\"", no_values.clone()).await?;
-    refused(&world, json!({ "spec": { "size": "M" } }), "InputNotBound", "spec.size", json!({ "spec": { "size": null } })).await?;
+    refused(&world, values(json!({ "note": "n".repeat(41) })), "SchemaViolation", "maxLength", no_values.clone())
+        .await?;
+    refused(&world, values(json!({ "replicaCount": 3 })), "ValueNotAllowed", "\"spec.replicas\"", no_values.clone())
+        .await?;
+    refused(
+        &world,
+        values(json!({ "customer": { "id": "globex" } })),
+        "ValueNotAllowed",
+        "customer.id",
+        no_values.clone(),
+    )
+    .await?;
+    refused(
+        &world,
+        values(json!({ "host": "evil.example" })),
+        "ValueNotAllowed",
+        "\"spec.ingress.host\"",
+        no_values.clone(),
+    )
+    .await?;
+    refused(
+        &world,
+        json!({ "spec": { "size": "M" } }),
+        "InputNotBound",
+        "spec.size",
+        json!({ "spec": { "size": null } }),
+    )
+    .await?;
     let secret = |name: &str| json!({ "spec": { "valuesFrom": [{ "secretKeyRef": { "name": name, "key": "release" }, "targetPath": "note" }] } });
     let no_secret = json!({ "spec": { "valuesFrom": null } });
     refused(&world, secret("missing"), "ReferenceNotFound", "\"missing\"", no_secret.clone()).await?;
-    refused(&world, secret("sh.helm.release.v1.acme-prod.v1"), "ReferenceNotAllowed", "sh.helm.release", no_secret).await?;
+    refused(&world, secret("sh.helm.release.v1.acme-prod.v1"), "ReferenceNotAllowed", "sh.helm.release", no_secret)
+        .await?;
     let git = |url: &str| json!({ "spec": { "git": { "customerAddons": [{ "url": url, "ref": "main" }] } } });
     let no_git = json!({ "spec": { "git": null } });
     refused(&world, git("https://169.254.169.254/x"), "GitUrlNotAllowed", "169.254.169.254", no_git.clone()).await?;
@@ -76,9 +114,16 @@ async fn what_only_helm_can_know_is_told_without_a_retry_and_mended_by_an_input(
     world.patch::<OdooEnvironment>("acme-prod", json!({ "metadata": { "labels": { "touched": "yes" } } })).await?;
     world.put_chart(&Chart::small("2.0.0")).await?;
     world.apply(&e2e::template("small", "good")).await?;
-    world.wait::<OdooEnvironment>("acme-prod", "moved", |e| e.status.as_ref().and_then(|s| s.template.as_ref()).is_some_and(|t| t.version == "good")).await?;
+    world
+        .wait::<OdooEnvironment>("acme-prod", "moved", |e| {
+            e.status.as_ref().and_then(|s| s.template.as_ref()).is_some_and(|t| t.version == "good")
+        })
+        .await?;
     world.wait_phase("acme-prod", "Running").await?;
-    assert!((world.metric("odoo_operator_helm_operations_total").await? - before - 1.0).abs() < 0.5, "a terminal failure was tried again");
+    assert!(
+        (world.metric("odoo_operator_helm_operations_total").await? - before - 1.0).abs() < 0.5,
+        "a terminal failure was tried again"
+    );
     Ok(())
 }
 

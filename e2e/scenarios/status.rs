@@ -41,8 +41,14 @@ async fn a_crashing_pod_turns_the_environment_to_error_and_its_failure_is_rememb
     world.api::<Pod>().delete(&pod, &kube::api::DeleteParams::default()).await?;
     let running = world.wait_phase("acme-prod", "Running").await?;
     let failure = running.status.unwrap().last_failure.unwrap();
-    assert_eq!((failure.reason.as_str(), failure.exit_code, failure.container.as_str()), ("OutOfMemory", Some(137), "odoo"));
-    let events = world.api::<Event>().list(&ListParams::default().fields("involvedObject.kind=OdooEnvironment,type=Warning")).await?;
+    assert_eq!(
+        (failure.reason.as_str(), failure.exit_code, failure.container.as_str()),
+        ("OutOfMemory", Some(137), "odoo")
+    );
+    let events = world
+        .api::<Event>()
+        .list(&ListParams::default().fields("involvedObject.kind=OdooEnvironment,type=Warning"))
+        .await?;
     assert!(events.items.iter().any(|event| event.reason.as_deref() == Some("OutOfMemory")));
     Ok(())
 }
@@ -68,7 +74,18 @@ async fn url_and_endpoints_follow_the_ingress() -> Result {
     world.apply(&environment).await?;
     let running = world.wait_phase("acme-prod", "Running").await?;
     assert_eq!(running.status.unwrap().url.as_deref(), Some("http://erp.acme.example"));
-    let by_phase = world.kubectl(&["get", "oenv", "--namespace", &world.namespace, "--field-selector", "status.phase=Running,spec.customerRef.name=acme", "-o", "name"]).await?;
+    let by_phase = world
+        .kubectl(&[
+            "get",
+            "oenv",
+            "--namespace",
+            &world.namespace,
+            "--field-selector",
+            "status.phase=Running,spec.customerRef.name=acme",
+            "-o",
+            "name",
+        ])
+        .await?;
     assert_eq!(by_phase.trim(), "odooenvironment.odoofleet.dev/acme-prod");
     let columns = world.kubectl(&["get", "odoo", "--namespace", &world.namespace]).await?;
     assert!(columns.contains("CUSTOMER") && columns.contains("http://erp.acme.example"), "{columns}");
@@ -78,10 +95,12 @@ async fn url_and_endpoints_follow_the_ingress() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn node_ports_are_told_with_the_operators_node_address() -> Result {
     let world = World::start_with("nodeport", &["--node-address", "192.0.2.7"]).await?;
-    world.apply(&json!({
-        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
-        "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
-    })).await?;
+    world
+        .apply(&json!({
+            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
+            "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
+        }))
+        .await?;
     let mut environment = e2e::environment("acme", "prod");
     environment["spec"]["templateRef"]["name"] = json!("odoo");
     environment["spec"]["ingress"] = json!({ "expose": "NodePort" });

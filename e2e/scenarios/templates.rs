@@ -11,14 +11,20 @@ use crate::{Result, rendered, revisions};
 mod registry;
 
 fn held(environment: &OdooEnvironment) -> String {
-    environment.status.as_ref().and_then(|status| status.template.as_ref()).map(|held| held.version.clone()).unwrap_or_default()
+    environment
+        .status
+        .as_ref()
+        .and_then(|status| status.template.as_ref())
+        .map(|held| held.version.clone())
+        .unwrap_or_default()
 }
 
 async fn wait_template(world: &World, reason: &str) -> anyhow::Result<OdooTemplate> {
     world
         .wait::<OdooTemplate>("small", reason, |template| {
             let status = template.status.clone().unwrap_or_default();
-            status.observed_generation == template.metadata.generation && status.conditions.iter().any(|c| c.type_ == "Ready" && c.reason == reason)
+            status.observed_generation == template.metadata.generation
+                && status.conditions.iter().any(|c| c.type_ == "Ready" && c.reason == reason)
         })
         .await
 }
@@ -34,13 +40,19 @@ async fn a_vanished_or_edited_chart_changes_nothing_for_a_version_that_exists() 
     let edited = Chart::small("1.0.0").with("templates/config.yaml", "# nothing\n");
     world.put_chart(&edited).await?;
     world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "values": { "note": "still" } } })).await?;
-    world.wait::<ConfigMap>("acme-prod-config", "changed", |map| map.data.as_ref().is_some_and(|d| d["note"] == "still")).await?;
+    world
+        .wait::<ConfigMap>("acme-prod-config", "changed", |map| map.data.as_ref().is_some_and(|d| d["note"] == "still"))
+        .await?;
     world.api::<ConfigMap>().delete("small-chart", &DeleteParams::default()).await?;
     // Neither the operator's memory nor its folder is needed.
     world.stop_operator().await?;
     world.run_operator().await?;
     world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "values": { "note": "and again" } } })).await?;
-    world.wait::<ConfigMap>("acme-prod-config", "changed", |map| map.data.as_ref().is_some_and(|d| d["note"] == "and again")).await?;
+    world
+        .wait::<ConfigMap>("acme-prod-config", "changed", |map| {
+            map.data.as_ref().is_some_and(|d| d["note"] == "and again")
+        })
+        .await?;
     world.apply(&e2e::environment("acme", "new")).await?;
     world.wait_phase("acme-new", "Running").await?;
     Ok(())
@@ -62,11 +74,14 @@ async fn followers_move_a_bounded_number_at_a_time_and_pinned_ones_stay() -> Res
     let mut second = e2e::template("small", "2");
     second["spec"]["values"] = json!({ "note": "second" });
     second["spec"]["rollout"] = json!({ "maxConcurrent": 2 });
-    let broken = Chart::small("2.0.0").with("templates/claim.yaml", CLAIM).with("templates/web.yaml", &with_claim(&world)?);
+    let broken =
+        Chart::small("2.0.0").with("templates/claim.yaml", CLAIM).with("templates/web.yaml", &with_claim(&world)?);
     world.put_chart(&broken).await?;
     world.apply(&second).await?;
     let template = world
-        .wait::<OdooTemplate>("small", "rolling", |t| t.status.as_ref().and_then(|s| s.rollout.as_ref()).is_some_and(|r| r.version == "2" && r.failed.len() == 2))
+        .wait::<OdooTemplate>("small", "rolling", |t| {
+            t.status.as_ref().and_then(|s| s.rollout.as_ref()).is_some_and(|r| r.version == "2" && r.failed.len() == 2)
+        })
         .await?;
     let rollout = template.status.unwrap().rollout.unwrap();
     assert_eq!((rollout.admitted, rollout.total, rollout.done, rollout.pinned), (2, 4, 0, 1), "{rollout:?}");
@@ -126,7 +141,11 @@ async fn content_changed_under_the_same_version_is_refused_and_nobody_moves() ->
         world.wait_phase("acme-prod", "Running").await?;
         changed["spec"]["version"] = json!("2");
         world.apply(&changed).await?;
-        world.wait::<ConfigMap>("acme-prod-config", "moved", |map| map.data.as_ref().is_some_and(|d| d["note"] == "smuggled")).await?;
+        world
+            .wait::<ConfigMap>("acme-prod-config", "moved", |map| {
+                map.data.as_ref().is_some_and(|d| d["note"] == "smuggled")
+            })
+            .await?;
     }
     Ok(())
 }
@@ -174,7 +193,9 @@ async fn a_template_in_use_cannot_be_deleted_and_its_versions_stay() -> Result {
     world.api::<OdooTemplate>().delete("small", &DeleteParams::default()).await?;
     wait_template(&world, "InUse").await?;
     world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "values": { "note": "still" } } })).await?;
-    world.wait::<ConfigMap>("acme-prod-config", "changed", |map| map.data.as_ref().is_some_and(|d| d["note"] == "still")).await?;
+    world
+        .wait::<ConfigMap>("acme-prod-config", "changed", |map| map.data.as_ref().is_some_and(|d| d["note"] == "still"))
+        .await?;
     world.api::<OdooEnvironment>().delete("acme-prod", &DeleteParams::default()).await?;
     world.wait_gone::<OdooTemplate>("small").await?;
     Ok(())

@@ -63,7 +63,8 @@ impl Chart {
     }
 }
 
-const SCHEMA: &str = r#"{"type":"object","properties":{"note":{"type":"string","maxLength":40},"replicaCount":{"type":"integer"}}}"#;
+const SCHEMA: &str =
+    r#"{"type":"object","properties":{"note":{"type":"string","maxLength":40},"replicaCount":{"type":"integer"}}}"#;
 
 const WEB: &str = r#"apiVersion: apps/v1
 kind: Deployment

@@ -11,8 +11,8 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::watcher::{Config as WatchConfig, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config as WatchConfig, watcher};
 use kube::{Api, Client, Config, Resource};
 use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
 use serde::de::DeserializeOwned;
@@ -44,8 +44,17 @@ pub struct Setup {
 impl Setup {
     /// Reads the environment variables.
     pub fn from_env() -> Result<Self> {
-        let path = |name: &str| std::env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set: run cargo xtask test e2e"));
-        Ok(Self { kubeconfig: path("E2E_KUBECONFIG")?, bin: path("E2E_BIN")?, charts: path("E2E_CHARTS")?, repo: path("E2E_REPO")? })
+        let path = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .with_context(|| format!("{name} is not set: run cargo xtask test e2e"))
+        };
+        Ok(Self {
+            kubeconfig: path("E2E_KUBECONFIG")?,
+            bin: path("E2E_BIN")?,
+            charts: path("E2E_CHARTS")?,
+            repo: path("E2E_REPO")?,
+        })
     }
 }
 
@@ -86,7 +95,9 @@ impl World {
     pub async fn bare(name: &str, flags: &[&str]) -> Result<Self> {
         let setup = Setup::from_env()?;
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(&setup.kubeconfig)?, &KubeConfigOptions::default()).await?;
+        let config =
+            Config::from_custom_kubeconfig(Kubeconfig::read_from(&setup.kubeconfig)?, &KubeConfigOptions::default())
+                .await?;
         let world = Self {
             client: Client::try_from(config)?,
             namespace: format!("odoo-{name}"),
@@ -104,24 +115,40 @@ impl World {
     async fn install_base(&self) -> Result<()> {
         let chart = self.setup.repo.join("charts/odoofleet");
         let chart = chart.to_string_lossy();
-        self.helm(&["upgrade", "odoofleet", &chart, "--install", "--namespace", "odoofleet-system", "--create-namespace", "--set", "replicas=0"]).await?;
+        self.helm(&[
+            "upgrade",
+            "odoofleet",
+            &chart,
+            "--install",
+            "--namespace",
+            "odoofleet-system",
+            "--create-namespace",
+            "--set",
+            "replicas=0",
+        ])
+        .await?;
         let crds = self.setup.repo.join("crds");
-        self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds.to_string_lossy()]).await.map(drop)
+        self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds.to_string_lossy()])
+            .await
+            .map(drop)
     }
 
     async fn install(&self, name: &str) -> Result<()> {
         let chart = self.setup.repo.join("charts/odoofleet");
         let watch = format!("watchNamespace={}", self.namespace);
-        let settings = ["replicas=0", "crds.install=false", "roles.create=false", "policies.create=false", watch.as_str()];
+        let settings =
+            ["replicas=0", "crds.install=false", "roles.create=false", "policies.create=false", watch.as_str()];
         let release = format!("fleet-{name}");
         let chart = chart.to_string_lossy();
-        let mut arguments = vec!["install", release.as_str(), &chart, "--namespace", &self.system, "--create-namespace"];
+        let mut arguments =
+            vec!["install", release.as_str(), &chart, "--namespace", &self.system, "--create-namespace"];
         for setting in &settings {
             arguments.extend(["--set", setting]);
         }
         self.helm(&arguments).await?;
         let account = self.service_account().await?;
-        let token = self.kubectl(&["create", "token", &account, "--namespace", &self.system, "--duration", "2h"]).await?;
+        let token =
+            self.kubectl(&["create", "token", &account, "--namespace", &self.system, "--duration", "2h"]).await?;
         let path = self.folder.path().join("token");
         std::fs::write(&path, token.trim())?;
         std::fs::write(self.operator_kubeconfig(), self.kubeconfig_with_token(&path)?)?;
@@ -129,8 +156,21 @@ impl World {
     }
 
     async fn service_account(&self) -> Result<String> {
-        let names = self.kubectl(&["get", "serviceaccounts", "--namespace", &self.system, "-o", "jsonpath={.items[*].metadata.name}"]).await?;
-        names.split_whitespace().find(|name| *name != "default").map(str::to_owned).context("the chart made no ServiceAccount")
+        let names = self
+            .kubectl(&[
+                "get",
+                "serviceaccounts",
+                "--namespace",
+                &self.system,
+                "-o",
+                "jsonpath={.items[*].metadata.name}",
+            ])
+            .await?;
+        names
+            .split_whitespace()
+            .find(|name| *name != "default")
+            .map(str::to_owned)
+            .context("the chart made no ServiceAccount")
     }
 
     fn operator_kubeconfig(&self) -> PathBuf {
@@ -139,7 +179,11 @@ impl World {
 
     fn kubeconfig_with_token(&self, token: &Path) -> Result<String> {
         let admin = Kubeconfig::read_from(&self.setup.kubeconfig)?;
-        let cluster = admin.clusters.first().and_then(|named| named.cluster.clone()).context("the kubeconfig names no cluster")?;
+        let cluster = admin
+            .clusters
+            .first()
+            .and_then(|named| named.cluster.clone())
+            .context("the kubeconfig names no cluster")?;
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{ "name": "c", "cluster": cluster }],
@@ -156,11 +200,20 @@ impl World {
 
     /// Starts the operator under its own ServiceAccount, and waits until it is ready.
     pub async fn run_operator(&mut self) -> Result<()> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("operator.log"))?;
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("operator.log"))?;
         let port = free_port()?;
         let mut command = Command::new(self.setup.bin.join("odoofleet"));
         command.env_clear().env("KUBECONFIG", self.operator_kubeconfig()).env("RUST_LOG", "info,odoofleet=debug");
-        command.args(["run", "--log-format", "text", "--namespace", &self.namespace, "--system-namespace", &self.system]);
+        command.args([
+            "run",
+            "--log-format",
+            "text",
+            "--namespace",
+            &self.namespace,
+            "--system-namespace",
+            &self.system,
+        ]);
         command.arg("--helm-worker").arg(self.setup.bin.join("odoofleet-helm-worker"));
         command.arg("--charts-dir").arg(&self.setup.charts).arg("--cache-dir").arg(self.folder.path().join("cache"));
         command.args(["--listen", &format!("127.0.0.1:{port}")]).args(&self.flags);
@@ -200,7 +253,8 @@ impl World {
     /// Process ids of the operator's Helm workers.
     pub fn workers(&self) -> Vec<i32> {
         let Some(operator) = &self.operator else { return Vec::new() };
-        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", operator.id())).unwrap_or_default();
+        let children =
+            std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", operator.id())).unwrap_or_default();
         // Children of other threads stand in other files; the process's own threads are few.
         let mut all: Vec<i32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
         if let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", operator.id())) {
@@ -244,7 +298,8 @@ impl World {
 
     /// Applies an object as `kubectl apply --server-side` does. The error is the API server's sentence.
     pub async fn apply(&self, object: &Value) -> Result<()> {
-        let (kind, name) = (object["kind"].as_str().unwrap_or_default(), object["metadata"]["name"].as_str().unwrap_or_default());
+        let (kind, name) =
+            (object["kind"].as_str().unwrap_or_default(), object["metadata"]["name"].as_str().unwrap_or_default());
         let params = PatchParams::apply("e2e").force();
         let patch = Patch::Apply(object);
         match kind {
@@ -277,7 +332,13 @@ impl World {
     /// Waits until an object is as `ready` says. The error shows the object as it is.
     pub async fn wait<K>(&self, name: &str, what: &str, ready: impl Fn(&K) -> bool) -> Result<K>
     where
-        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + serde::Serialize + 'static,
+        K: Resource<Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + serde::Serialize
+            + 'static,
         K::DynamicType: Default,
     {
         let config = WatchConfig::default().fields(&format!("metadata.name={name}"));
@@ -296,7 +357,10 @@ impl World {
             Ok(result) => result,
             Err(_) => bail!(
                 "{name} did not become {what}; it is {}\nlog:\n{}",
-                last.map_or_else(|| "not there".to_owned(), |object| serde_json::to_string_pretty(&object).unwrap_or_default()),
+                last.map_or_else(
+                    || "not there".to_owned(),
+                    |object| serde_json::to_string_pretty(&object).unwrap_or_default()
+                ),
                 tail(&self.log())
             ),
         }
@@ -336,7 +400,9 @@ impl World {
             }
             Err(anyhow!("the watch ended"))
         };
-        tokio::time::timeout(PATIENCE, gone).await.map_err(|_| anyhow!("{name} is still there\nlog:\n{}", tail(&self.log())))?
+        tokio::time::timeout(PATIENCE, gone)
+            .await
+            .map_err(|_| anyhow!("{name} is still there\nlog:\n{}", tail(&self.log())))?
     }
 
     /// Runs kubectl as an administrator and returns what it prints.
@@ -354,7 +420,12 @@ impl World {
         command.args(arguments).env("KUBECONFIG", &self.setup.kubeconfig).env("HOME", self.folder.path());
         let output = command.output().await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        ensure!(output.status.success(), "{name} {} failed: {}{text}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{name} {} failed: {}{text}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(text)
     }
 }
@@ -382,7 +453,11 @@ fn reason_of(environment: &Environment) -> String {
 
 fn condition(environment: &Environment, type_: &str) -> String {
     let conditions = environment.status.iter().flat_map(|status| &status.conditions);
-    conditions.filter(|condition| condition.type_ == type_).map(|condition| condition.status.clone()).next().unwrap_or_default()
+    conditions
+        .filter(|condition| condition.type_ == type_)
+        .map(|condition| condition.status.clone())
+        .next()
+        .unwrap_or_default()
 }
 
 fn tail(log: &str) -> String {

@@ -251,7 +251,8 @@ pub fn merge(old: &[Condition], wanted: Vec<Wanted>, generation: i64, now: &Time
                 reason: wanted.reason.as_str(),
                 message: wanted.message,
                 observed_generation: Some(generation),
-                last_transition_time: unchanged.map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
+                last_transition_time: unchanged
+                    .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
             }
         })
         .collect();

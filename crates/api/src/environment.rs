@@ -25,7 +25,11 @@ use crate::template::{LocalReference, WorkloadKind, WorkloadRole};
     status = "OdooEnvironmentStatus",
     derive = "PartialEq",
     doc = "One Odoo of one customer (production, staging, test …): one Helm release. Set replicas to 0 to stop it.",
-    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     printcolumn(name = "Customer", type_ = "string", json_path = ".spec.customerRef.name"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.odooVersion"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
@@ -182,7 +186,10 @@ pub struct Image {
 pub struct Ingress {
     /// Host name. It belongs to one environment in the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+    )]
     pub host: Option<String>,
     /// Further host names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

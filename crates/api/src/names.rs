@@ -13,7 +13,9 @@ pub const NAME_PATTERN: &str = "^[a-z]([-a-z0-9]*[a-z0-9])?$";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Characters or shape.
-    #[error("{what} \"{value}\" must start with a lowercase letter, end with a letter or digit, and hold only lowercase letters, digits and \"-\"")]
+    #[error(
+        "{what} \"{value}\" must start with a lowercase letter, end with a letter or digit, and hold only lowercase letters, digits and \"-\""
+    )]
     Shape {
         /// What the name names, for the message.
         what: &'static str,
@@ -21,7 +23,9 @@ pub enum NameError {
         value: String,
     },
     /// Length.
-    #[error("{what} \"{value}\" has {length} characters; at most {limit} are allowed: choose a shorter customer name or service name")]
+    #[error(
+        "{what} \"{value}\" has {length} characters; at most {limit} are allowed: choose a shorter customer name or service name"
+    )]
     TooLong {
         /// What the name names, for the message.
         what: &'static str,

@@ -14,7 +14,9 @@ pub fn free_form(_: &mut SchemaGenerator) -> Schema {
 /// Finishes a derived CRD: status is born not observed, and Rust's integer formats are left out.
 pub fn finish(crd: &mut CustomResourceDefinition) {
     for version in &mut crd.spec.versions {
-        let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else { continue };
+        let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else {
+            continue;
+        };
         drop_unsigned_formats(root);
         if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             // Whoever reads the object before the operator did must not take it for ready (kstatus).

@@ -27,8 +27,18 @@ use crate::schema::free_form;
     printcolumn(name = "InUse", type_ = "integer", json_path = ".status.inUse"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    )
 )]
 #[x_kube(validation = ("self.version != oldSelf.version || (self.chart == oldSelf.chart && self.odooVersion == oldSelf.odooVersion && has(self.postgresMajor) == has(oldSelf.postgresMajor) && (!has(self.postgresMajor) || self.postgresMajor == oldSelf.postgresMajor) && has(self.required) == has(oldSelf.required) && (!has(self.required) || self.required == oldSelf.required) && has(self.secretPaths) == has(oldSelf.secretPaths) && (!has(self.secretPaths) || self.secretPaths == oldSelf.secretPaths))", "the content of a version is immutable: give the changed content another version"))]
 #[serde(rename_all = "camelCase")]
@@ -86,7 +96,10 @@ pub struct OdooTemplateSpec {
 pub struct ChartSource {
     /// OCI repository, such as `registry.example.cn/charts/odoo`, without a tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 255), regex(pattern = r"^(oci://)?[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$"))]
+    #[schemars(
+        length(max = 255),
+        regex(pattern = r"^(oci://)?[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$")
+    )]
     pub oci: Option<String>,
     /// ConfigMap in this namespace whose `binaryData` holds the packaged chart (`.tgz`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,7 +31,9 @@ pub struct Chart {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChartError {
     /// Too large to keep.
-    #[error("the chart's archive has {0} bytes; at most {MAX_ARCHIVE} are allowed: leave images, documents and tests out with .helmignore")]
+    #[error(
+        "the chart's archive has {0} bytes; at most {MAX_ARCHIVE} are allowed: leave images, documents and tests out with .helmignore"
+    )]
     TooLarge(usize),
     /// A bomb, or a chart that carries data.
     #[error("the chart expands to more than {MAX_EXPANDED} bytes")]
@@ -51,7 +53,9 @@ pub enum ChartError {
         problem: String,
     },
     /// CRDs change the whole cluster.
-    #[error("the chart brings CRDs (folder crds/), which are never installed from a template: install them by hand and remove the folder")]
+    #[error(
+        "the chart brings CRDs (folder crds/), which are never installed from a template: install them by hand and remove the folder"
+    )]
     HasCrds,
 }
 
@@ -147,7 +151,12 @@ mod tests {
 
     #[test]
     fn a_chart_is_read() {
-        let chart = read(&archive(&[METADATA, ("odoo/values.yaml", "a: {b: 1}\n"), ("odoo/values.schema.json", "{\"type\":\"object\"}")])).unwrap();
+        let chart = read(&archive(&[
+            METADATA,
+            ("odoo/values.yaml", "a: {b: 1}\n"),
+            ("odoo/values.schema.json", "{\"type\":\"object\"}"),
+        ]))
+        .unwrap();
         assert_eq!((chart.name.as_str(), chart.version.as_str(), chart.has_dependencies), ("odoo", "1.2.3", false));
         assert_eq!(chart.values["a"]["b"], 1);
         assert_eq!(chart.schema.unwrap()["type"], "object");
@@ -158,7 +167,10 @@ mod tests {
         let zeros = "0".repeat(20 * 1024 * 1024);
         assert_eq!(read(&archive(&[METADATA, ("odoo/values.yaml", &zeros)])), Err(ChartError::ExpandsTooFar));
         let laughs = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n";
-        assert!(matches!(read(&archive(&[METADATA, ("odoo/values.yaml", laughs)])), Err(ChartError::Malformed { file: "values.yaml", .. })));
+        assert!(matches!(
+            read(&archive(&[METADATA, ("odoo/values.yaml", laughs)])),
+            Err(ChartError::Malformed { file: "values.yaml", .. })
+        ));
     }
 
     #[test]

@@ -61,7 +61,9 @@ fn write_canonical(value: &Value, text: &mut String) {
 #[allow(clippy::cast_possible_truncation, reason = "only whole numbers within 2^53 are cast")]
 fn canonical_number(number: &Number) -> String {
     match number.as_f64() {
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0 => (float as i64).to_string(),
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0 => {
+            (float as i64).to_string()
+        }
         _ => number.to_string(),
     }
 }

@@ -154,7 +154,8 @@ impl History {
     /// The watch leaves superseded ones out, but Helm removes them, and an uninstall must find them all.
     pub fn numbers(&self, superseded: i64) -> Vec<i64> {
         let newest = self.newest().map_or(0, |newest| newest.number);
-        let mut numbers: Vec<i64> = self.0.iter().map(|revision| revision.number).chain((newest - superseded).max(1)..=newest).collect();
+        let mut numbers: Vec<i64> =
+            self.0.iter().map(|revision| revision.number).chain((newest - superseded).max(1)..=newest).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -258,7 +259,8 @@ impl Revision {
 mod tests {
     use super::*;
 
-    const CLAIM: Claim<'_> = Claim { customer: "acme", environment: "acme-prod", environment_uid: "u1", spec_hash: "h1" };
+    const CLAIM: Claim<'_> =
+        Claim { customer: "acme", environment: "acme-prod", environment_uid: "u1", spec_hash: "h1" };
 
     fn revision(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Ownership)) -> Revision {
         let mut ownership = Ownership {
@@ -270,7 +272,14 @@ mod tests {
             retained_at: None,
         };
         change(&mut ownership);
-        Revision { release: "acme-prod".into(), number, status, ownership, created_at: Timestamp::UNIX_EPOCH, resource_version: "5".into() }
+        Revision {
+            release: "acme-prod".into(),
+            number,
+            status,
+            ownership,
+            created_at: Timestamp::UNIX_EPOCH,
+            resource_version: "5".into(),
+        }
     }
 
     fn state(revision: Revision) -> ReleaseState {

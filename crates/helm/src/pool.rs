@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-pub use crate::queue::Lane;
 use crate::protocol::{Action, ErrorClass, Request, WorkerError};
+pub use crate::queue::Lane;
 use crate::queue::{Next, Queue};
 use crate::worker::{Finished, Permit, Worker};
 
@@ -103,7 +103,8 @@ impl Pool {
     /// A pool without workers, and the stream of what happens in it.
     pub fn new(config: PoolConfig) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        let state = State { queue: Queue::new(config.size), active: HashMap::new(), idle: Vec::new(), busy: 0, closed: false };
+        let state =
+            State { queue: Queue::new(config.size), active: HashMap::new(), idle: Vec::new(), busy: 0, closed: false };
         let inner = Inner {
             config,
             state: Mutex::new(state),
@@ -233,7 +234,10 @@ impl Pool {
             action: request.action,
             release: request.release.clone(),
             expected_revision: request.expected_revision,
-            duration: u64::try_from(finished.duration_millis).ok().filter(|ms| *ms > 0).map_or_else(|| begun.elapsed(), Duration::from_millis),
+            duration: u64::try_from(finished.duration_millis)
+                .ok()
+                .filter(|ms| *ms > 0)
+                .map_or_else(|| begun.elapsed(), Duration::from_millis),
             result: finished.result,
             hooks: finished.hooks,
         };
@@ -261,7 +265,11 @@ impl Pool {
         };
         let permit: Permit = self.0.permit.subscribe();
         let progress = |stage: &str, hooks: Option<i64>| {
-            let _ = self.0.events.send(Event::Progress { release: request.release.clone(), stage: stage.to_owned(), hooks });
+            let _ = self.0.events.send(Event::Progress {
+                release: request.release.clone(),
+                stage: stage.to_owned(),
+                hooks,
+            });
         };
         let finished = worker.run(request, permit, progress).await;
         (finished, Some(worker))

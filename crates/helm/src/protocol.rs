@@ -102,7 +102,10 @@ pub(crate) enum Message<'a> {
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum Answer {
     #[serde(rename_all = "camelCase")]
-    Ready { helm_version: String, worker_version: String },
+    Ready {
+        helm_version: String,
+        worker_version: String,
+    },
     Progress {
         id: String,
         stage: String,
@@ -221,9 +224,13 @@ mod tests {
             max_history: 2,
             timeout_seconds: 300,
         };
-        let message = Message::Operation { request: &request, validity: Validity { valid_for_millis: 5, sent_at_millis: 7 } };
+        let message =
+            Message::Operation { request: &request, validity: Validity { valid_for_millis: 5, sent_at_millis: 7 } };
         let line = serde_json::to_value(&message).unwrap();
-        assert_eq!((line["type"].as_str(), line["action"].as_str(), line["otherReplicas"].as_i64()), (Some("operation"), Some("install"), Some(0)));
+        assert_eq!(
+            (line["type"].as_str(), line["action"].as_str(), line["otherReplicas"].as_i64()),
+            (Some("operation"), Some("install"), Some(0))
+        );
         assert_eq!((line["validForMillis"].as_i64(), line["sentAtMillis"].as_i64()), (Some(5), Some(7)));
         assert!(!format!("{request:?}").contains("values"));
     }

@@ -44,7 +44,12 @@ impl Worker {
         let mut command = Command::new(&config.program);
         command.arg("--namespace").arg(&config.namespace).env_clear().envs(config.environment.iter().cloned());
         // Its own process group: a signal to the operator's group must not cut an operation that the operator lets finish.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true).process_group(0);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .process_group(0);
         let mut child = command.spawn()?;
         let missing = || std::io::Error::other("the worker has no standard input or output");
         let stdin = child.stdin.take().ok_or_else(missing)?;
@@ -60,7 +65,12 @@ impl Worker {
     }
 
     /// Runs one operation to its end. A process that died, fell silent or lost its permit is not reusable.
-    pub async fn run(&mut self, request: &Request, mut permit: Permit, progress: impl Fn(&str, Option<i64>)) -> Finished {
+    pub async fn run(
+        &mut self,
+        request: &Request,
+        mut permit: Permit,
+        progress: impl Fn(&str, Option<i64>),
+    ) -> Finished {
         let Some(first) = validity(*permit.borrow_and_update()) else {
             return died(ErrorClass::PermitExpired, "the operator does not hold its lease", true);
         };
@@ -122,7 +132,11 @@ fn finished(result: ResultMessage) -> Finished {
     let error = match (result.ok, result.error) {
         (true, _) => Ok(()),
         (false, Some(error)) => Err(error),
-        (false, None) => Err(WorkerError { class: ErrorClass::Unknown, message: "helm failed without a reason".to_owned(), details: vec![] }),
+        (false, None) => Err(WorkerError {
+            class: ErrorClass::Unknown,
+            message: "helm failed without a reason".to_owned(),
+            details: vec![],
+        }),
     };
     let lost = matches!(&error, Err(error) if matches!(error.class, ErrorClass::PermitExpired | ErrorClass::Cancelled | ErrorClass::Deadline));
     Finished { result: error, hooks: result.hooks, duration_millis: result.duration_millis, reusable: !lost }

@@ -89,6 +89,11 @@ func TestInstallAndUpgrade(t *testing.T) {
 	if got := fmt.Sprint(w.configMap("settings")); got != "map[b:v-b c:v-c]" {
 		t.Errorf("settings %s", got)
 	}
+	// Values are never taken over from the revision before, not even by an upgrade that has none.
+	w.do(w.request(actionUpgrade, 3, chart))
+	if got := w.configMap("settings"); len(got) != 0 {
+		t.Errorf("settings %v", got)
+	}
 	web, err := w.clients.AppsV1().Deployments(w.namespace).Get(t.Context(), "web", metav1.GetOptions{})
 	must(t, err)
 	spec := web.Spec.Template.Spec
@@ -169,6 +174,25 @@ func TestTakesTurnsWithTheCommandLine(t *testing.T) {
 				t.Errorf("after rollback: %s", got)
 			}
 		})
+	}
+}
+
+// What somebody else has set by server-side apply meanwhile is set back, not a reason to fail.
+func TestConflictsAreForced(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys})
+	r := w.request(actionInstall, 1, chart)
+	r.Values = keys("a")
+	w.do(r)
+	_, err := w.clients.CoreV1().ConfigMaps(w.namespace).Patch(t.Context(), "settings", types.ApplyPatchType,
+		[]byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings"},"data":{"a":"theirs"}}`),
+		metav1.PatchOptions{FieldManager: "kubectl", Force: new(true)})
+	must(t, err)
+	r = w.request(actionUpgrade, 2, chart)
+	r.Values = keys("a")
+	w.do(r)
+	if got := w.configMap("settings")["a"]; got != "v-a" {
+		t.Errorf("a is %q", got)
 	}
 }
 

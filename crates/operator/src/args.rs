@@ -90,9 +90,20 @@ pub enum LogFormat {
 
 fn default_kinds() -> Vec<String> {
     const KINDS: [&str; 15] = [
-        "v1/ConfigMap", "v1/Secret", "v1/Service", "v1/ServiceAccount", "v1/PersistentVolumeClaim", "apps/v1/Deployment",
-        "apps/v1/StatefulSet", "batch/v1/Job", "batch/v1/CronJob", "networking.k8s.io/v1/Ingress", "networking.k8s.io/v1/NetworkPolicy",
-        "policy/v1/PodDisruptionBudget", "autoscaling/v2/HorizontalPodAutoscaler", "gateway.networking.k8s.io/v1/HTTPRoute",
+        "v1/ConfigMap",
+        "v1/Secret",
+        "v1/Service",
+        "v1/ServiceAccount",
+        "v1/PersistentVolumeClaim",
+        "apps/v1/Deployment",
+        "apps/v1/StatefulSet",
+        "batch/v1/Job",
+        "batch/v1/CronJob",
+        "networking.k8s.io/v1/Ingress",
+        "networking.k8s.io/v1/NetworkPolicy",
+        "policy/v1/PodDisruptionBudget",
+        "autoscaling/v2/HorizontalPodAutoscaler",
+        "gateway.networking.k8s.io/v1/HTTPRoute",
         "cert-manager.io/v1/Certificate",
     ];
     KINDS.map(str::to_owned).to_vec()

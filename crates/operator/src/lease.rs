@@ -60,7 +60,8 @@ impl Permit {
     /// The moment until which an operation that begins now may write. None: the lease is not ours.
     pub async fn obtain(&self) -> kube::Result<Option<Timestamp>> {
         let held = *self.until.lock();
-        if let Some((until, time)) = held.filter(|(until, _)| until.saturating_duration_since(Instant::now()) > ENOUGH) {
+        if let Some((until, time)) = held.filter(|(until, _)| until.saturating_duration_since(Instant::now()) > ENOUGH)
+        {
             self.pool.permit(Some(until));
             return Ok(Some(time));
         }

@@ -24,7 +24,11 @@ fn main() -> anyhow::Result<()> {
         Command::Crds => print_crds(),
         Command::Run(args) => {
             telemetry::init(args.log_format);
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run::run(*args))
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?
+                .block_on(run::run(*args))
         }
     }
 }

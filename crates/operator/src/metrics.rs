@@ -71,7 +71,12 @@ impl Metrics {
         operator.register("reconcile", "Reconciles", reconciles.clone());
         operator.register_with_unit("reconcile_duration", "Time of a reconcile", Unit::Seconds, durations.clone());
         operator.register("helm_operations", "Helm operations that are over", helm.clone());
-        operator.register_with_unit("helm_operation_duration", "Time of a Helm operation in its worker", Unit::Seconds, helm_durations.clone());
+        operator.register_with_unit(
+            "helm_operation_duration",
+            "Time of a Helm operation in its worker",
+            Unit::Seconds,
+            helm_durations.clone(),
+        );
         operator.register("leader", "1 while this operator holds the lease", leader.clone());
         registry.register_collector(Box::new(Live { pool, environments }));
         Self { registry, reconciles, durations, helm, helm_durations, leader }
@@ -86,7 +91,9 @@ impl Metrics {
     /// Counts a Helm operation.
     pub fn helm_finished(&self, operation: &str, result: &str, took: Duration) {
         self.helm.get_or_create(&HelmLabels { operation: operation.to_owned(), result: result.to_owned() }).inc();
-        self.helm_durations.get_or_create(&OperationLabels { operation: operation.to_owned() }).observe(took.as_secs_f64());
+        self.helm_durations
+            .get_or_create(&OperationLabels { operation: operation.to_owned() })
+            .observe(took.as_secs_f64());
     }
 
     /// Notes leadership.
@@ -120,7 +127,11 @@ impl Collector for Live {
         let gauges = [
             ("odoo_operator_helm_queue", "Helm operations that wait for a worker", count(self.pool.queued())),
             ("odoo_operator_helm_workers", "Helm worker processes", count(self.pool.workers())),
-            ("odoo_operator_helm_workers_started", "Helm worker processes started since the operator's start", i64::try_from(self.pool.workers_started()).unwrap_or(i64::MAX)),
+            (
+                "odoo_operator_helm_workers_started",
+                "Helm worker processes started since the operator's start",
+                i64::try_from(self.pool.workers_started()).unwrap_or(i64::MAX),
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);
@@ -128,33 +139,70 @@ impl Collector for Live {
             gauge.encode(metric)?;
         }
         let environments = self.environments.state();
-        encode_each(&mut encoder, "odoo_environment_info", "What an environment is", &environments, |environment, each| {
-            let status = environment.status.clone().unwrap_or_default();
-            let labels = [
-                ("customer", environment.spec.customer_ref.name.clone()),
-                ("version", status.odoo_version.unwrap_or_default()),
-                ("template", environment.spec.template_ref.name.clone()),
-                ("chart_version", status.release.and_then(|release| release.chart_version).unwrap_or_default()),
-            ];
-            each(&labels, 1)
-        })?;
-        encode_each(&mut encoder, "odoo_environment_phase", "1 for the phase in which an environment is", &environments, |environment, each| {
-            let phase = environment.status.as_ref().and_then(|status| status.phase);
-            [Phase::Pending, Phase::Running, Phase::Stopped, Phase::Error, Phase::Offline]
-                .into_iter()
-                .try_for_each(|one| each(&[("phase", format!("{one:?}"))], i64::from(phase == Some(one))))
-        })?;
-        encode_each(&mut encoder, "odoo_environment_ready_status", "1 for the status of condition Ready", &environments, |environment, each| {
-            let conditions = environment.status.iter().flat_map(|status| &status.conditions);
-            let ready = conditions.filter(|condition| condition.type_ == "Ready").map(|condition| condition.status.as_str()).next().unwrap_or("Unknown");
-            ["True", "False", "Unknown"].into_iter().try_for_each(|one| each(&[("condition", one.to_owned())], i64::from(ready == one)))
-        })?;
-        encode_each(&mut encoder, "odoo_environment_replicas_desired", "Pods of the web part that the spec wants", &environments, |environment, each| {
-            each(&[], i64::from(environment.spec.replicas))
-        })?;
-        encode_each(&mut encoder, "odoo_environment_replicas_ready", "Pods of the web part that are ready", &environments, |environment, each| {
-            each(&[], i64::from(environment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default()))
-        })
+        encode_each(
+            &mut encoder,
+            "odoo_environment_info",
+            "What an environment is",
+            &environments,
+            |environment, each| {
+                let status = environment.status.clone().unwrap_or_default();
+                let labels = [
+                    ("customer", environment.spec.customer_ref.name.clone()),
+                    ("version", status.odoo_version.unwrap_or_default()),
+                    ("template", environment.spec.template_ref.name.clone()),
+                    ("chart_version", status.release.and_then(|release| release.chart_version).unwrap_or_default()),
+                ];
+                each(&labels, 1)
+            },
+        )?;
+        encode_each(
+            &mut encoder,
+            "odoo_environment_phase",
+            "1 for the phase in which an environment is",
+            &environments,
+            |environment, each| {
+                let phase = environment.status.as_ref().and_then(|status| status.phase);
+                [Phase::Pending, Phase::Running, Phase::Stopped, Phase::Error, Phase::Offline]
+                    .into_iter()
+                    .try_for_each(|one| each(&[("phase", format!("{one:?}"))], i64::from(phase == Some(one))))
+            },
+        )?;
+        encode_each(
+            &mut encoder,
+            "odoo_environment_ready_status",
+            "1 for the status of condition Ready",
+            &environments,
+            |environment, each| {
+                let conditions = environment.status.iter().flat_map(|status| &status.conditions);
+                let ready = conditions
+                    .filter(|condition| condition.type_ == "Ready")
+                    .map(|condition| condition.status.as_str())
+                    .next()
+                    .unwrap_or("Unknown");
+                ["True", "False", "Unknown"]
+                    .into_iter()
+                    .try_for_each(|one| each(&[("condition", one.to_owned())], i64::from(ready == one)))
+            },
+        )?;
+        encode_each(
+            &mut encoder,
+            "odoo_environment_replicas_desired",
+            "Pods of the web part that the spec wants",
+            &environments,
+            |environment, each| each(&[], i64::from(environment.spec.replicas)),
+        )?;
+        encode_each(
+            &mut encoder,
+            "odoo_environment_replicas_ready",
+            "Pods of the web part that are ready",
+            &environments,
+            |environment, each| {
+                each(
+                    &[],
+                    i64::from(environment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default()),
+                )
+            },
+        )
     }
 }
 

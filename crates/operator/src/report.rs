@@ -25,10 +25,19 @@ pub async fn environment_changed(
 }
 
 /// Publishes an Event. That it cannot be published is worth a line in the log, and nothing more.
-pub async fn publish(ctx: &Context, object: &ObjectReference, type_: EventType, reason: &str, action: &str, note: String) {
+pub async fn publish(
+    ctx: &Context,
+    object: &ObjectReference,
+    type_: EventType,
+    reason: &str,
+    action: &str,
+    note: String,
+) {
     // The API server takes 1024 bytes.
-    let note = note.char_indices().take_while(|(position, _)| *position < 1000).map(|(_, character)| character).collect();
-    let event = Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None };
+    let note =
+        note.char_indices().take_while(|(position, _)| *position < 1000).map(|(_, character)| character).collect();
+    let event =
+        Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None };
     if let Err(error) = ctx.recorder.publish(&event, object).await {
         tracing::warn!(%error, reason, "an Event cannot be written");
     }

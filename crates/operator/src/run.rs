@@ -36,7 +36,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = client().await?;
     let identity = args.identity.clone().unwrap_or_else(|| format!("operator-{:08x}", rand::random::<u32>()));
-    let time_zone = TimeZone::get(&args.time_zone).with_context(|| format!("--time-zone \"{}\" is not an IANA time zone", args.time_zone))?;
+    let time_zone = TimeZone::get(&args.time_zone)
+        .with_context(|| format!("--time-zone \"{}\" is not an IANA time zone", args.time_zone))?;
     let (pool, events) = Pool::new(pool_config(&args)?);
     let (stores, writers) = stores();
     let metrics = Arc::new(Metrics::new(pool.clone(), stores.environments.clone()));
@@ -82,8 +83,10 @@ async fn client() -> anyhow::Result<Client> {
 
 fn pool_config(args: &RunArgs) -> anyhow::Result<PoolConfig> {
     // What a worker needs to find the cluster, and nothing else: no HELM_* variable, no home folder.
-    const PASSED: [&str; 5] = ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "SSL_CERT_FILE", "SSL_CERT_DIR"];
-    let environment = PASSED.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
+    const PASSED: [&str; 5] =
+        ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    let environment =
+        PASSED.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
     anyhow::ensure!(args.helm_worker.is_file(), "--helm-worker \"{}\" is not there", args.helm_worker.display());
     Ok(PoolConfig {
         program: args.helm_worker.clone(),
@@ -142,8 +145,15 @@ fn context(
     }
 }
 
-async fn serve(args: &RunArgs, metrics: &Arc<Metrics>, state: &Arc<Mutex<Vec<String>>>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(args.listen).await.with_context(|| format!("--listen {} cannot be opened", args.listen))?;
+async fn serve(
+    args: &RunArgs,
+    metrics: &Arc<Metrics>,
+    state: &Arc<Mutex<Vec<String>>>,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("--listen {} cannot be opened", args.listen))?;
     let state = Arc::clone(state);
     let health = Health { metrics: Arc::clone(metrics), missing: Arc::new(move || state.lock().clone()) };
     tasks.spawn(async move {
@@ -157,7 +167,8 @@ async fn serve(args: &RunArgs, metrics: &Arc<Metrics>, state: &Arc<Mutex<Vec<Str
 /// `/ready` names the watches that have not brought everything yet.
 fn watch_readiness(ctx: &Arc<Context>, state: &Arc<Mutex<Vec<String>>>, tasks: &mut JoinSet<()>) {
     let (ctx, state) = (Arc::clone(ctx), Arc::clone(state));
-    let names = move |ctx: &Context| ctx.index.awaited.names().into_iter().map(|name| format!("the list of {name}")).collect();
+    let names =
+        move |ctx: &Context| ctx.index.awaited.names().into_iter().map(|name| format!("the list of {name}")).collect();
     *state.lock() = names(&ctx);
     tasks.spawn(async move {
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(200));

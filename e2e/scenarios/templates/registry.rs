@@ -74,8 +74,17 @@ impl Registry {
         std::fs::write(&archive, chart.archive()?)?;
         let authority = self.folder.path().join("ca.crt").to_string_lossy().into_owned();
         let repository = format!("oci://{}/charts", self.address);
-        let arguments =
-            ["push", &archive.to_string_lossy(), &repository, "--ca-file", &authority, "--username", "puller", "--password", "canary-password"];
+        let arguments = [
+            "push",
+            &archive.to_string_lossy(),
+            &repository,
+            "--ca-file",
+            &authority,
+            "--username",
+            "puller",
+            "--password",
+            "canary-password",
+        ];
         world.helm(&arguments).await.map(drop)
     }
 }

@@ -86,8 +86,16 @@ pub fn state(spec: &OdooCustomerSpec, default_zone: &TimeZone, now: Timestamp) -
     }
 }
 
-fn dated(spec: &OdooCustomerSpec, well: CustomerPhase, expires: Option<Date>, zone: TimeZone, now: Timestamp) -> CustomerState {
-    let Some(expires) = expires else { return CustomerState { phase: well, due: None, next_change: None, time_zone: zone } };
+fn dated(
+    spec: &OdooCustomerSpec,
+    well: CustomerPhase,
+    expires: Option<Date>,
+    zone: TimeZone,
+    now: Timestamp,
+) -> CustomerState {
+    let Some(expires) = expires else {
+        return CustomerState { phase: well, due: None, next_change: None, time_zone: zone };
+    };
     let on_expiry = spec.on_expiry.clone().unwrap_or_default();
     let grace = i64::from(on_expiry.grace_days.unwrap_or(DEFAULT_GRACE_DAYS));
     // The day after the last one begins where the contract ends; with grace, so many days later.
@@ -104,9 +112,11 @@ fn dated(spec: &OdooCustomerSpec, well: CustomerPhase, expires: Option<Date>, zo
         ExpiryAction::StopNonProduction => Some(StopScope::NonProduction),
         ExpiryAction::Stop => Some(StopScope::All),
     };
-    let due = scope
-        .filter(|_| phase == CustomerPhase::Expired)
-        .map(|scope| Due { scope, reason: Reason::CustomerExpired, by_time: true });
+    let due = scope.filter(|_| phase == CustomerPhase::Expired).map(|scope| Due {
+        scope,
+        reason: Reason::CustomerExpired,
+        by_time: true,
+    });
     CustomerState { phase, due, next_change, time_zone: zone }
 }
 
@@ -196,9 +206,14 @@ mod tests {
     #[test]
     fn contradictions_are_named() {
         let mut wrong = spec(Lifecycle::Active, Some("2027-02-30"), ExpiryAction::Warn);
-        let error = |spec: &OdooCustomerSpec| state(spec, &TimeZone::UTC, Timestamp::UNIX_EPOCH).unwrap_err().to_string();
+        let error =
+            |spec: &OdooCustomerSpec| state(spec, &TimeZone::UTC, Timestamp::UNIX_EPOCH).unwrap_err().to_string();
         assert!(error(&wrong).contains("2027-02-30"));
-        wrong.contract = Some(Contract { starts_on: Some("2027-01-02".into()), expires_on: Some("2027-01-01".into()), ..Contract::default() });
+        wrong.contract = Some(Contract {
+            starts_on: Some("2027-01-02".into()),
+            expires_on: Some("2027-01-01".into()),
+            ..Contract::default()
+        });
         assert!(error(&wrong).contains("before startsOn"));
         wrong.contract = Some(Contract { time_zone: Some("Mars/Olympus".into()), ..Contract::default() });
         assert!(error(&wrong).contains("Mars/Olympus"));

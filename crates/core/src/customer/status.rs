@@ -1,11 +1,11 @@
 //! A customer's status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use odoofleet_api::OdooCustomer;
 use odoofleet_api::conditions::{ConditionStatus, ConditionType, Reason, Wanted, merge};
 use odoofleet_api::customer::{CustomerPhase, CustomerStop, DeploymentType, EnvironmentCounts, OdooCustomerStatus};
 use odoofleet_api::environment::{Phase, Placement};
 use odoofleet_api::labels;
-use odoofleet_api::OdooCustomer;
 
 use super::phase::{CustomerState, Invalid};
 use super::stops::StopDecision;
@@ -95,19 +95,32 @@ fn conditions(
     decision: &StopDecision,
     rollup: Rollup,
 ) -> Vec<Wanted> {
-    let ready = |status: bool, reason, message: String| Wanted { type_: ConditionType::Ready, status: status.into(), reason, message };
+    let ready = |status: bool, reason, message: String| Wanted {
+        type_: ConditionType::Ready,
+        status: status.into(),
+        reason,
+        message,
+    };
     if customer.metadata.deletion_timestamp.is_some() && rollup.counts.total > 0 {
         let message = format!("deleting: in use by {} environment(s); delete them first", rollup.counts.total);
         return vec![ready(false, Reason::InUse, message)];
     }
     if customer.spec.paused.unwrap_or_default() {
-        return vec![ready(true, Reason::Paused, "paused: nothing is stopped or started because of this customer".to_owned())];
+        return vec![ready(
+            true,
+            Reason::Paused,
+            "paused: nothing is stopped or started because of this customer".to_owned(),
+        )];
     }
     match (state, decision) {
         (Err(invalid), _) => {
             let message = format!("{invalid}; until then everything stays as it was");
-            let stalled =
-                Wanted { type_: ConditionType::Stalled, status: ConditionStatus::True, reason: Reason::InvalidSpec, message: message.clone() };
+            let stalled = Wanted {
+                type_: ConditionType::Stalled,
+                status: ConditionStatus::True,
+                reason: Reason::InvalidSpec,
+                message: message.clone(),
+            };
             vec![ready(false, Reason::InvalidSpec, message), stalled]
         }
         (Ok(_), StopDecision::Waiting { reason, message }) => vec![ready(true, *reason, message.clone())],

@@ -76,7 +76,10 @@ fn hold(inputs: &StopInputs<'_>) -> Option<StopDecision> {
         );
     }
     if !within_window(inputs.window, &inputs.state.time_zone, inputs.now) {
-        return waiting(Reason::StopScheduled, "the contract has expired; environments are stopped in the next stop window");
+        return waiting(
+            Reason::StopScheduled,
+            "the contract has expired; environments are stopped in the next stop window",
+        );
     }
     if inputs.budget == 0 {
         return waiting(
@@ -99,7 +102,8 @@ pub fn within_window(window: Option<&StopWindow>, zone: &TimeZone, now: Timestam
     days.contains(&day) && (from..to).contains(&local.time())
 }
 
-const WORKING_DAYS: [Weekday; 5] = [Weekday::Monday, Weekday::Tuesday, Weekday::Wednesday, Weekday::Thursday, Weekday::Friday];
+const WORKING_DAYS: [Weekday; 5] =
+    [Weekday::Monday, Weekday::Tuesday, Weekday::Wednesday, Weekday::Thursday, Weekday::Friday];
 
 fn clock(text: &str) -> Option<Time> {
     Time::strptime("%H:%M", text).ok()
@@ -145,7 +149,14 @@ mod tests {
 
     fn decision(by_time: bool, now: &str, budget: u32, clock_skewed: bool) -> StopDecision {
         let state = expired(by_time);
-        decide(&StopInputs { state: &state, current: None, window: None, budget, clock_skewed, now: now.parse().unwrap() })
+        decide(&StopInputs {
+            state: &state,
+            current: None,
+            window: None,
+            budget,
+            clock_skewed,
+            now: now.parse().unwrap(),
+        })
     }
 
     #[test]
@@ -167,14 +178,29 @@ mod tests {
     #[test]
     fn a_stop_in_force_stays_without_using_the_budget_again() {
         let state = expired(true);
-        let current = CustomerStop { scope: StopScope::All, reason: "CustomerExpired".into(), since: "2026-01-01T00:00:00Z".into() };
-        let inputs = StopInputs { state: &state, current: Some(&current), window: None, budget: 0, clock_skewed: true, now: Timestamp::UNIX_EPOCH };
+        let current = CustomerStop {
+            scope: StopScope::All,
+            reason: "CustomerExpired".into(),
+            since: "2026-01-01T00:00:00Z".into(),
+        };
+        let inputs = StopInputs {
+            state: &state,
+            current: Some(&current),
+            window: None,
+            budget: 0,
+            clock_skewed: true,
+            now: Timestamp::UNIX_EPOCH,
+        };
         assert_eq!(decide(&inputs), StopDecision::InForce { stop: current.clone(), uses_budget: false });
     }
 
     #[test]
     fn a_stop_of_the_rest_leaves_production_alone() {
         let stop = CustomerStop { scope: StopScope::NonProduction, reason: String::new(), since: String::new() };
-        assert!(!applies_to(&stop, Stage::Production) && applies_to(&stop, Stage::Staging) && applies_to(&stop, Stage::Test));
+        assert!(
+            !applies_to(&stop, Stage::Production)
+                && applies_to(&stop, Stage::Staging)
+                && applies_to(&stop, Stage::Test)
+        );
     }
 }

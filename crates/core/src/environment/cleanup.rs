@@ -79,23 +79,33 @@ pub fn plan(situation: &CleanupSituation<'_>) -> CleanupStep {
 }
 
 fn without_release(situation: &CleanupSituation<'_>) -> CleanupStep {
-    if situation.policy == DeletionPolicy::Delete && situation.leftovers { CleanupStep::RemoveLeftovers } else { CleanupStep::LetGo }
+    if situation.policy == DeletionPolicy::Delete && situation.leftovers {
+        CleanupStep::RemoveLeftovers
+    } else {
+        CleanupStep::LetGo
+    }
 }
 
 fn is_own(newest: &Revision, situation: &CleanupSituation<'_>) -> bool {
     let ownership = &newest.ownership;
-    ownership.customer.as_deref() == Some(situation.customer) && ownership.environment.as_deref() == Some(situation.environment)
+    ownership.customer.as_deref() == Some(situation.customer)
+        && ownership.environment.as_deref() == Some(situation.environment)
 }
 
 fn retain(situation: &CleanupSituation<'_>, newest: &Revision) -> CleanupStep {
     if let Some(step) = scaling::next(0, situation.running, situation.stop_plan) {
         return CleanupStep::Scale(step);
     }
-    let still_up = situation.running.workloads.iter().any(|workload| workload.replicas > 0 || workload.current_replicas > 0);
+    let still_up =
+        situation.running.workloads.iter().any(|workload| workload.replicas > 0 || workload.current_replicas > 0);
     if still_up {
         return CleanupStep::WaitForPods;
     }
-    if newest.ownership.retained_at.is_none() { CleanupStep::Retain { revision: newest.number } } else { CleanupStep::LetGo }
+    if newest.ownership.retained_at.is_none() {
+        CleanupStep::Retain { revision: newest.number }
+    } else {
+        CleanupStep::LetGo
+    }
 }
 
 /// The brake: more than a few stops or deletions at once need a second look, unless somebody vouched for this one.
@@ -116,7 +126,10 @@ impl Brake {
         if self.recent < limit {
             return None;
         }
-        let message = format!("{} environments were stopped or deleted within ten minutes, which is the most that happens unasked: wait, or vouch for this one with annotation odoofleet.dev/allow-deletion", self.recent);
+        let message = format!(
+            "{} environments were stopped or deleted within ten minutes, which is the most that happens unasked: wait, or vouch for this one with annotation odoofleet.dev/allow-deletion",
+            self.recent
+        );
         Some(Refusal::new(odoofleet_api::conditions::Reason::HeldByBrake, message))
     }
 }
@@ -134,7 +147,11 @@ mod tests {
             release: "acme-prod".into(),
             number: 3,
             status: ReleaseStatus::Deployed,
-            ownership: Ownership { customer: Some("acme".into()), environment: Some("acme-prod".into()), ..Ownership::default() },
+            ownership: Ownership {
+                customer: Some("acme".into()),
+                environment: Some("acme-prod".into()),
+                ..Ownership::default()
+            },
             created_at: Timestamp::UNIX_EPOCH,
             resource_version: "1".into(),
         };
@@ -161,7 +178,12 @@ mod tests {
         Running { workloads: vec![workload], ..Running::default() }
     }
 
-    fn step(policy: DeletionPolicy, history: &History, running: &Running, change: impl FnOnce(&mut CleanupSituation<'_>)) -> CleanupStep {
+    fn step(
+        policy: DeletionPolicy,
+        history: &History,
+        running: &Running,
+        change: impl FnOnce(&mut CleanupSituation<'_>),
+    ) -> CleanupStep {
         let stop_plan = StopPlan::default();
         let mut situation = CleanupSituation {
             policy,
@@ -210,7 +232,10 @@ mod tests {
             assert_eq!(step(policy, &foreign, &up, |_| {}), CleanupStep::LetGo);
         }
         assert_eq!(step(DeletionPolicy::Orphan, &history(|_| {}), &running(2, 2), |_| {}), CleanupStep::LetGo);
-        assert_eq!(step(DeletionPolicy::Delete, &history(|_| {}), &running(2, 2), |s| s.operation_running = true), CleanupStep::WaitForOperation);
+        assert_eq!(
+            step(DeletionPolicy::Delete, &history(|_| {}), &running(2, 2), |s| s.operation_running = true),
+            CleanupStep::WaitForOperation
+        );
     }
 
     #[test]

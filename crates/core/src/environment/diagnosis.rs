@@ -35,10 +35,15 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
     if replicas == 0 {
         let left: i32 = running.workloads.iter().map(|workload| workload.current_replicas.max(workload.replicas)).sum();
         let message = format!("{left} pods are still stopping");
-        return if left == 0 { Diagnosis::Stopped } else { Diagnosis::Waiting(Refusal::new(Reason::Stopping, message)) };
+        return if left == 0 {
+            Diagnosis::Stopped
+        } else {
+            Diagnosis::Waiting(Refusal::new(Reason::Stopping, message))
+        };
     }
     let mut workloads: Vec<&Workload> = running.workloads.iter().collect();
-    workloads.sort_by_key(|workload| (std::cmp::Reverse(plan.role(workload.kind, &workload.name)), workload.name.clone()));
+    workloads
+        .sort_by_key(|workload| (std::cmp::Reverse(plan.role(workload.kind, &workload.name)), workload.name.clone()));
     let asleep = workloads.iter().any(|workload| workload.replicas == 0 && workload.replicas_before_stop.is_some());
     let problems = workloads.iter().filter_map(|workload| problem(workload, running, plan));
     match worst(problems.collect()) {
@@ -50,21 +55,31 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
 
 /// Broken before waiting; within each the first, which is the cause. A lost node explains all that follows.
 fn worst(problems: Vec<Diagnosis>) -> Option<Diagnosis> {
-    let of_node = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(refusal) if refusal.reason == Reason::NodeDown);
+    let of_node =
+        |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(refusal) if refusal.reason == Reason::NodeDown);
     let broken = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(_));
-    let found = problems.iter().find(|problem| of_node(problem)).or_else(|| problems.iter().find(|problem| broken(problem)));
+    let found =
+        problems.iter().find(|problem| of_node(problem)).or_else(|| problems.iter().find(|problem| broken(problem)));
     found.or_else(|| problems.first()).cloned()
 }
 
 fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Diagnosis> {
-    if workload.replicas == 0 || (workload.observed && workload.updated && workload.ready_replicas >= workload.replicas) {
+    if workload.replicas == 0 || (workload.observed && workload.updated && workload.ready_replicas >= workload.replicas)
+    {
         return None;
     }
-    let pods: Vec<&Pod> = running.pods.iter().filter(|pod| pod.owner == (workload.kind, workload.name.clone()) && !pod.deleting).collect();
+    let pods: Vec<&Pod> = running
+        .pods
+        .iter()
+        .filter(|pod| pod.owner == (workload.kind, workload.name.clone()) && !pod.deleting)
+        .collect();
     let database = plan.role(workload.kind, &workload.name) == WorkloadRole::Database;
     let found = pods.iter().find_map(|pod| pod_problem(pod, running));
     let found = found.unwrap_or_else(|| {
-        let message = format!("{:?} \"{}\" has {} of {} pods ready", workload.kind, workload.name, workload.ready_replicas, workload.replicas);
+        let message = format!(
+            "{:?} \"{}\" has {} of {} pods ready",
+            workload.kind, workload.name, workload.ready_replicas, workload.replicas
+        );
         Diagnosis::Waiting(Refusal::new(Reason::WaitingForPods, message))
     });
     Some(if database { as_database(found) } else { found })
@@ -76,9 +91,10 @@ fn as_database(problem: Diagnosis) -> Diagnosis {
         Diagnosis::Broken(refusal) if refusal.reason != Reason::NodeDown => {
             Diagnosis::Broken(Refusal::new(Reason::DatabaseDown, format!("the database is down: {}", refusal.message)))
         }
-        Diagnosis::Waiting(refusal) if refusal.reason == Reason::WaitingForPods => {
-            Diagnosis::Waiting(Refusal::new(Reason::WaitingForDatabase, format!("waiting for the database: {}", refusal.message)))
-        }
+        Diagnosis::Waiting(refusal) if refusal.reason == Reason::WaitingForPods => Diagnosis::Waiting(Refusal::new(
+            Reason::WaitingForDatabase,
+            format!("waiting for the database: {}", refusal.message),
+        )),
         other => other,
     }
 }
@@ -89,15 +105,22 @@ fn pod_problem(pod: &Pod, running: &Running) -> Option<Diagnosis> {
     }
     if pod.node_lost {
         let node = pod.node.as_deref().unwrap_or("?");
-        let message = format!("node \"{node}\" does not answer; pod \"{}\" cannot be moved before it is back or removed", pod.name);
+        let message = format!(
+            "node \"{node}\" does not answer; pod \"{}\" cannot be moved before it is back or removed",
+            pod.name
+        );
         return Some(Diagnosis::Broken(Refusal::new(Reason::NodeDown, message)));
     }
     if let Some(complaint) = &pod.unschedulable {
-        let unbound: Vec<&str> = running.volumes.iter().filter(|volume| !volume.bound).map(|volume| volume.name.as_str()).collect();
+        let unbound: Vec<&str> =
+            running.volumes.iter().filter(|volume| !volume.bound).map(|volume| volume.name.as_str()).collect();
         let (reason, message) = if unbound.is_empty() {
             (Reason::Unschedulable, format!("no node takes pod \"{}\": {complaint}", pod.name))
         } else {
-            (Reason::WaitingForVolume, format!("volume \"{}\" is not bound: check its storage class", unbound.join("\", \"")))
+            (
+                Reason::WaitingForVolume,
+                format!("volume \"{}\" is not bound: check its storage class", unbound.join("\", \"")),
+            )
         };
         return Some(Diagnosis::Waiting(Refusal::new(reason, message)));
     }
@@ -131,7 +154,8 @@ fn container_problem(pod: &Pod, container: &Container) -> Option<Diagnosis> {
 }
 
 fn crashed(place: &str, container: &Container, end: Option<&Termination>) -> Diagnosis {
-    let how = end.map_or_else(|| "ended".to_owned(), |end| format!("ended with exit code {} ({})", end.exit_code, end.reason));
+    let how = end
+        .map_or_else(|| "ended".to_owned(), |end| format!("ended with exit code {} ({})", end.exit_code, end.reason));
     let restarts = container.restarts;
     let reason = failure_reason(end, restarts);
     let hint = match reason {
@@ -170,7 +194,9 @@ pub fn last_failure(known: Option<&LastFailure>, running: &Running) -> Option<La
     });
     let latest = failures.max_by_key(|failure| failure.at.as_ref().map(|time| time.0));
     match (known, latest) {
-        (Some(known), Some(latest)) if latest.at.as_ref().map(|t| t.0) < known.at.as_ref().map(|t| t.0) => Some(known.clone()),
+        (Some(known), Some(latest)) if latest.at.as_ref().map(|t| t.0) < known.at.as_ref().map(|t| t.0) => {
+            Some(known.clone())
+        }
         (known, latest) => latest.or_else(|| known.cloned()),
     }
 }
@@ -205,7 +231,12 @@ mod tests {
             ready: false,
             restarts,
             waiting: waiting.map(|reason| (reason.into(), "why".into())),
-            terminated: end.map(|(reason, exit_code)| Termination { reason: reason.into(), exit_code, at: Some(Timestamp::UNIX_EPOCH), current: waiting.is_none() }),
+            terminated: end.map(|(reason, exit_code)| Termination {
+                reason: reason.into(),
+                exit_code,
+                at: Some(Timestamp::UNIX_EPOCH),
+                current: waiting.is_none(),
+            }),
         }
     }
 
@@ -266,13 +297,22 @@ mod tests {
     #[test]
     fn the_cause_is_named_before_its_consequence() {
         let crashing = |owner| pod(owner, vec![container(None, Some(("Error", 1)), 0)]);
-        assert_eq!(reason(&diagnosis((0, vec![crashing(WEB)]), (0, vec![crashing(DATABASE)]))), (true, Reason::DatabaseDown));
+        assert_eq!(
+            reason(&diagnosis((0, vec![crashing(WEB)]), (0, vec![crashing(DATABASE)]))),
+            (true, Reason::DatabaseDown)
+        );
         let mut lost = crashing(WEB);
         lost.node_lost = true;
         assert_eq!(reason(&diagnosis((0, vec![lost]), (0, vec![crashing(DATABASE)]))), (true, Reason::NodeDown));
         let starting = |owner| pod(owner, vec![container(Some("PodInitializing"), None, 0)]);
-        assert_eq!(reason(&diagnosis((0, vec![starting(WEB)]), (0, vec![starting(DATABASE)]))), (false, Reason::WaitingForDatabase));
-        assert_eq!(reason(&diagnosis((0, vec![crashing(WEB)]), (0, vec![starting(DATABASE)]))), (true, Reason::ContainerFailed));
+        assert_eq!(
+            reason(&diagnosis((0, vec![starting(WEB)]), (0, vec![starting(DATABASE)]))),
+            (false, Reason::WaitingForDatabase)
+        );
+        assert_eq!(
+            reason(&diagnosis((0, vec![crashing(WEB)]), (0, vec![starting(DATABASE)]))),
+            (true, Reason::ContainerFailed)
+        );
     }
 
     #[test]
@@ -293,11 +333,17 @@ mod tests {
 
     #[test]
     fn the_last_failure_stays_after_the_pod_is_gone_and_yields_to_a_later_one() {
-        let mut running = Running { pods: vec![pod(WEB, vec![container(None, Some(("OOMKilled", 137)), 1)])], ..Running::default() };
+        let mut running =
+            Running { pods: vec![pod(WEB, vec![container(None, Some(("OOMKilled", 137)), 1)])], ..Running::default() };
         let first = last_failure(None, &running).unwrap();
         assert_eq!((first.reason.as_str(), first.exit_code), ("OutOfMemory", Some(137)));
         assert_eq!(last_failure(Some(&first), &Running::default()), Some(first.clone()));
-        running.pods[0].containers[0].terminated = Some(Termination { reason: "Error".into(), exit_code: 1, at: Some(Timestamp::from_second(9).unwrap()), current: true });
+        running.pods[0].containers[0].terminated = Some(Termination {
+            reason: "Error".into(),
+            exit_code: 1,
+            at: Some(Timestamp::from_second(9).unwrap()),
+            current: true,
+        });
         assert_eq!(last_failure(Some(&first), &running).unwrap().exit_code, Some(1));
     }
 }

@@ -94,7 +94,8 @@ fn push(status: &mut OdooEnvironmentStatus, mut entry: HistoryEntry) {
 }
 
 fn count(status: &mut OdooEnvironmentStatus, failure: &Failure, inputs: &str, now: Timestamp) {
-    let before = status.failures.as_ref().filter(|failures| failures.inputs == inputs).map_or(0, |failures| failures.count);
+    let before =
+        status.failures.as_ref().filter(|failures| failures.inputs == inputs).map_or(0, |failures| failures.count);
     status.failures = Some(Failures {
         count: before + 1,
         reason: failure.reason.as_str(),
@@ -133,13 +134,19 @@ mod tests {
             status.operation = Some(begun(Action::Install));
             assert!(settle(&mut status, &failed, "a", Timestamp::UNIX_EPOCH));
         }
-        assert_eq!((status.history.len(), status.history[0].attempts, status.failures.as_ref().unwrap().count), (1, 3, 3));
+        assert_eq!(
+            (status.history.len(), status.history[0].attempts, status.failures.as_ref().unwrap().count),
+            (1, 3, 3)
+        );
         status.operation = Some(begun(Action::Install));
         settle(&mut status, &failed, "b", Timestamp::UNIX_EPOCH);
         assert_eq!(status.failures.as_ref().unwrap().count, 1);
         status.operation = Some(begun(Action::Install));
         settle(&mut status, &Verdict::Succeeded, "b", Timestamp::UNIX_EPOCH);
-        assert_eq!((status.history.len(), status.history[0].outcome, status.failures.clone()), (1, Outcome::Succeeded, None));
+        assert_eq!(
+            (status.history.len(), status.history[0].outcome, status.failures.clone()),
+            (1, Outcome::Succeeded, None)
+        );
         for _ in 0..20 {
             status.operation = Some(begun(Action::Upgrade));
             settle(&mut status, &Verdict::Succeeded, "b", Timestamp::UNIX_EPOCH);
@@ -149,7 +156,8 @@ mod tests {
 
     #[test]
     fn what_is_not_over_stays_recorded() {
-        let mut status = OdooEnvironmentStatus { operation: Some(begun(Action::Upgrade)), ..OdooEnvironmentStatus::default() };
+        let mut status =
+            OdooEnvironmentStatus { operation: Some(begun(Action::Upgrade)), ..OdooEnvironmentStatus::default() };
         assert!(!settle(&mut status, &Verdict::Running, "a", Timestamp::UNIX_EPOCH));
         assert!(status.operation.is_some() && status.history.is_empty());
     }

@@ -47,7 +47,13 @@ pub enum Verdict {
 }
 
 /// Judges a recorded operation. `active` says that it runs in this process; `report` is what this process heard of its end.
-pub fn judge(operation: &Operation, history: &History, report: Option<&Report>, active: bool, now: Timestamp) -> Verdict {
+pub fn judge(
+    operation: &Operation,
+    history: &History,
+    report: Option<&Report>,
+    active: bool,
+    now: Timestamp,
+) -> Verdict {
     if active {
         return Verdict::Running;
     }
@@ -58,10 +64,13 @@ pub fn judge(operation: &Operation, history: &History, report: Option<&Report>, 
         return Verdict::MayWriteUntil(until);
     }
     let newest = history.newest();
-    let reached = newest.filter(|revision| revision.number >= operation.expected_revision).map(|revision| revision.status);
+    let reached =
+        newest.filter(|revision| revision.number >= operation.expected_revision).map(|revision| revision.status);
     let told = report.map(|report| &report.result);
     match (operation.action, reached, told) {
-        (Action::Install | Action::Upgrade, Some(ReleaseStatus::Deployed | ReleaseStatus::Superseded), _) => Verdict::Succeeded,
+        (Action::Install | Action::Upgrade, Some(ReleaseStatus::Deployed | ReleaseStatus::Superseded), _) => {
+            Verdict::Succeeded
+        }
         (Action::Install | Action::Upgrade, Some(status), None) => Verdict::Failed(silent(status)),
         (Action::Unlock, Some(status), None) if !status.is_pending() => Verdict::Succeeded,
         (Action::Uninstall, None, None) => Verdict::Succeeded,
@@ -116,26 +125,41 @@ mod tests {
     #[test]
     fn the_storage_is_the_judge() {
         let late = Timestamp::from_second(200).unwrap();
-        let failed = Report { operation: "1".into(), result: Err(Failure { reason: Reason::RenderFailed, message: "m".into(), terminal: true }) };
+        let failed = Report {
+            operation: "1".into(),
+            result: Err(Failure { reason: Reason::RenderFailed, message: "m".into(), terminal: true }),
+        };
         let fine = Report { operation: "1".into(), result: Ok(()) };
         let stranger = Report { operation: "0".into(), ..failed.clone() };
         let upgrade = operation(Action::Upgrade);
         use ReleaseStatus as S;
-        assert_eq!(judge(&upgrade, &history(2, S::Deployed), Some(&failed), false, late), Verdict::Succeeded, "the reply was lost");
+        assert_eq!(
+            judge(&upgrade, &history(2, S::Deployed), Some(&failed), false, late),
+            Verdict::Succeeded,
+            "the reply was lost"
+        );
         assert_eq!(judge(&upgrade, &history(2, S::Deployed), None, false, late), Verdict::Succeeded);
-        assert!(matches!(judge(&upgrade, &history(2, S::PendingUpgrade), None, false, late), Verdict::Failed(f) if f.reason == Reason::HelmFailed));
-        assert!(matches!(judge(&upgrade, &history(1, S::Deployed), Some(&failed), false, late), Verdict::Failed(f) if f.terminal));
+        assert!(
+            matches!(judge(&upgrade, &history(2, S::PendingUpgrade), None, false, late), Verdict::Failed(f) if f.reason == Reason::HelmFailed)
+        );
+        assert!(
+            matches!(judge(&upgrade, &history(1, S::Deployed), Some(&failed), false, late), Verdict::Failed(f) if f.terminal)
+        );
         assert_eq!(judge(&upgrade, &history(1, S::Deployed), Some(&stranger), false, late), Verdict::NeverHappened);
         assert_eq!(judge(&upgrade, &history(1, S::Deployed), None, false, late), Verdict::NeverHappened);
         assert_eq!(judge(&upgrade, &history(1, S::Deployed), Some(&failed), true, late), Verdict::Running);
         assert_eq!(judge(&operation(Action::Uninstall), &History::default(), None, false, late), Verdict::Succeeded);
-        assert_eq!(judge(&operation(Action::Unlock), &history(2, S::Failed), Some(&fine), false, late), Verdict::Succeeded);
+        assert_eq!(
+            judge(&operation(Action::Unlock), &history(2, S::Failed), Some(&fine), false, late),
+            Verdict::Succeeded
+        );
     }
 
     #[test]
     fn a_worker_of_another_process_is_waited_for_while_its_permit_holds() {
         let early = Timestamp::from_second(104).unwrap();
-        let verdict = judge(&operation(Action::Upgrade), &history(2, ReleaseStatus::PendingUpgrade), None, false, early);
+        let verdict =
+            judge(&operation(Action::Upgrade), &history(2, ReleaseStatus::PendingUpgrade), None, false, early);
         assert_eq!(verdict, Verdict::MayWriteUntil(Timestamp::from_second(105).unwrap()));
     }
 }

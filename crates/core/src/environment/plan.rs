@@ -85,12 +85,16 @@ pub fn plan(situation: &Situation<'_>) -> Step {
     let next = situation.history.newest().map_or(1, |newest| newest.number + 1);
     match state {
         ReleaseState::Absent => match &wanted.install_refusal {
-            Some(refusal) if refusal.reason == Reason::Progressing => Step::Wait { refusal: refusal.clone(), until: None },
+            Some(refusal) if refusal.reason == Reason::Progressing => {
+                Step::Wait { refusal: refusal.clone(), until: None }
+            }
             Some(refusal) => Step::Refuse(refusal.clone()),
             None => try_helm(situation, Action::Install, next),
         },
         ReleaseState::Current => settled(situation),
-        ReleaseState::Outdated | ReleaseState::Failed => stop_first(situation).unwrap_or_else(|| try_helm(situation, Action::Upgrade, next)),
+        ReleaseState::Outdated | ReleaseState::Failed => {
+            stop_first(situation).unwrap_or_else(|| try_helm(situation, Action::Upgrade, next))
+        }
         ReleaseState::Locked => stop_first(situation).unwrap_or_else(|| locked(situation)),
         ReleaseState::Foreign => Step::Refuse(Refusal::new(
             Reason::AdoptionPending,
@@ -99,11 +103,17 @@ pub fn plan(situation: &Situation<'_>) -> Step {
         ReleaseState::ChangedByHand => changed_by_hand(situation, next),
         ReleaseState::OwnedByAnother { customer, environment } => Step::Refuse(Refusal::new(
             Reason::ReleaseOwnedByAnother,
-            format!("release \"{}\" belongs to environment \"{environment}\" of customer \"{customer}\": choose another serviceName", wanted.release),
+            format!(
+                "release \"{}\" belongs to environment \"{environment}\" of customer \"{customer}\": choose another serviceName",
+                wanted.release
+            ),
         )),
         ReleaseState::Uninstalling => Step::Refuse(Refusal::new(
             Reason::HelmFailed,
-            format!("somebody is uninstalling release \"{0}\": finish it with helm uninstall {0}, then it is installed again", wanted.release),
+            format!(
+                "somebody is uninstalling release \"{0}\": finish it with helm uninstall {0}, then it is installed again",
+                wanted.release
+            ),
         )),
     }
 }
@@ -190,18 +200,24 @@ fn locked(situation: &Situation<'_>) -> Step {
 }
 
 fn is_our_own(situation: &Situation<'_>, newest: &Revision) -> bool {
-    newest.ownership.environment_uid.as_deref() == Some(&situation.wanted.uid) && newest.ownership.revision == Some(newest.number)
+    newest.ownership.environment_uid.as_deref() == Some(&situation.wanted.uid)
+        && newest.ownership.revision == Some(newest.number)
 }
 
 fn wait_for_lock(newest: &Revision, until: Timestamp) -> Step {
-    let message = format!("revision {} is \"{}\": a Helm holds the release; it is recovered at {until:.0} if it still is then", newest.number, newest.status.as_str());
+    let message = format!(
+        "revision {} is \"{}\": a Helm holds the release; it is recovered at {until:.0} if it still is then",
+        newest.number,
+        newest.status.as_str()
+    );
     Step::Wait { refusal: Refusal::new(Reason::ForeignOperation, message), until: Some(until) }
 }
 
 /// Somebody ran Helm by hand: that stays until the spec changes.
 fn changed_by_hand(situation: &Situation<'_>, next: i64) -> Step {
     let newest = situation.history.newest();
-    let same_spec = newest.and_then(|revision| revision.ownership.spec_hash.as_deref()) == Some(&situation.wanted.spec_hash);
+    let same_spec =
+        newest.and_then(|revision| revision.ownership.spec_hash.as_deref()) == Some(&situation.wanted.spec_hash);
     if !same_spec {
         return stop_first(situation).unwrap_or_else(|| try_helm(situation, Action::Upgrade, next));
     }
@@ -225,9 +241,10 @@ fn restart(situation: &Situation<'_>, before: Timestamp) -> Option<Step> {
     let pods: Vec<_> = situation.running.pods.iter().filter(|pod| application(pod.owner.0, &pod.owner.1)).collect();
     let old = pods.iter().find(|pod| pod.created_at < before && !pod.deleting)?;
     let busy = pods.iter().any(|pod| pod.deleting || (!pod.ready && pod.created_at >= before));
-    let ready = situation.running.workloads.iter().all(|workload| {
-        !application(workload.kind, &workload.name) || workload.current_replicas >= workload.replicas
-    });
+    let ready =
+        situation.running.workloads.iter().all(|workload| {
+            !application(workload.kind, &workload.name) || workload.current_replicas >= workload.replicas
+        });
     if busy || !ready {
         let message = "pods are being replaced one by one".to_owned();
         return Some(Step::Wait { refusal: Refusal::new(Reason::Restarting, message), until: None });

@@ -133,7 +133,10 @@ pub fn names(spec: &OdooEnvironmentSpec) -> Result<(CustomerName, ReleaseName), 
 /// Every host that an environment claims, in lowercase.
 pub fn hosts(spec: &OdooEnvironmentSpec) -> Vec<String> {
     let ingress = spec.ingress.iter();
-    ingress.flat_map(|ingress| ingress.host.iter().chain(&ingress.aliases)).map(|host| host.to_ascii_lowercase()).collect()
+    ingress
+        .flat_map(|ingress| ingress.host.iter().chain(&ingress.aliases))
+        .map(|host| host.to_ascii_lowercase())
+        .collect()
 }
 
 /// Every Secret and ConfigMap that a spec names.
@@ -142,11 +145,19 @@ pub fn named_objects(spec: &OdooEnvironmentSpec) -> Vec<ObjectName> {
     let mut objects: Vec<ObjectName> = Vec::new();
     for from in &spec.values_from {
         objects.extend(from.secret_key_ref.iter().map(|key| secret(&key.name)));
-        objects.extend(from.config_map_key_ref.iter().map(|key| ObjectName { kind: ObjectKind::ConfigMap, name: key.name.clone() }));
+        objects.extend(
+            from.config_map_key_ref
+                .iter()
+                .map(|key| ObjectName { kind: ObjectKind::ConfigMap, name: key.name.clone() }),
+        );
     }
     objects.extend(spec.master_password_secret_ref.iter().map(|reference| secret(&reference.name)));
     let repositories = spec.git.iter().flat_map(|git| &git.customer_addons);
-    objects.extend(repositories.filter_map(|repository| repository.credentials_secret_ref.as_ref()).map(|reference| secret(&reference.name)));
+    objects.extend(
+        repositories
+            .filter_map(|repository| repository.credentials_secret_ref.as_ref())
+            .map(|reference| secret(&reference.name)),
+    );
     let tls = spec.ingress.iter().filter_map(|ingress| ingress.tls.as_ref());
     objects.extend(tls.filter_map(|tls| tls.secret_name.as_ref()).map(secret));
     objects.sort();
@@ -164,30 +175,46 @@ pub fn is_older(one: &OdooEnvironment, other: &OdooEnvironment) -> bool {
 }
 
 /// Types of Secrets that environments may refer to.
-const ALLOWED_TYPES: [&str; 5] =
-    ["Opaque", "kubernetes.io/basic-auth", "kubernetes.io/ssh-auth", "kubernetes.io/tls", "kubernetes.io/dockerconfigjson"];
+const ALLOWED_TYPES: [&str; 5] = [
+    "Opaque",
+    "kubernetes.io/basic-auth",
+    "kubernetes.io/ssh-auth",
+    "kubernetes.io/tls",
+    "kubernetes.io/dockerconfigjson",
+];
 
 impl References {
     /// Refuses a reference to what is not there or not this customer's.
     pub fn check_object(&self, object: &ObjectName, customer: &CustomerName) -> Result<(), Refusal> {
         let ObjectName { kind, name } = object;
-        let label = format!("kubectl -n {} label {} {name} odoofleet.dev/customer={customer}", self.namespace, kind.resource());
+        let label =
+            format!("kubectl -n {} label {} {name} odoofleet.dev/customer={customer}", self.namespace, kind.resource());
         match self.objects.get(object) {
-            None | Some(ReferencedObject::Missing) => {
-                Err(Refusal::new(Reason::ReferenceNotFound, format!("{kind:?} \"{name}\" does not exist: create it, with label odoofleet.dev/customer={customer}")))
-            }
-            Some(ReferencedObject::Unlabelled) => {
-                Err(Refusal::new(Reason::ReferenceNotAllowed, format!("{kind:?} \"{name}\" is not labelled for a customer: {label}")))
-            }
+            None | Some(ReferencedObject::Missing) => Err(Refusal::new(
+                Reason::ReferenceNotFound,
+                format!("{kind:?} \"{name}\" does not exist: create it, with label odoofleet.dev/customer={customer}"),
+            )),
+            Some(ReferencedObject::Unlabelled) => Err(Refusal::new(
+                Reason::ReferenceNotAllowed,
+                format!("{kind:?} \"{name}\" is not labelled for a customer: {label}"),
+            )),
             Some(ReferencedObject::Found { customer: owner, shared, type_, .. }) => {
                 if *kind == ObjectKind::Secret && !ALLOWED_TYPES.contains(&type_.as_str()) {
-                    let message = format!("Secret \"{name}\" has type \"{type_}\", which environments may not refer to; allowed are {}", ALLOWED_TYPES.join(", "));
+                    let message = format!(
+                        "Secret \"{name}\" has type \"{type_}\", which environments may not refer to; allowed are {}",
+                        ALLOWED_TYPES.join(", ")
+                    );
                     return Err(Refusal::new(Reason::ReferenceNotAllowed, message));
                 }
                 if *shared || owner.as_deref() == Some(customer.as_str()) {
                     return Ok(());
                 }
-                Err(Refusal::new(Reason::ReferenceNotAllowed, format!("{kind:?} \"{name}\" belongs to another customer: refer to one that carries label odoofleet.dev/customer={customer}")))
+                Err(Refusal::new(
+                    Reason::ReferenceNotAllowed,
+                    format!(
+                        "{kind:?} \"{name}\" belongs to another customer: refer to one that carries label odoofleet.dev/customer={customer}"
+                    ),
+                ))
             }
         }
     }
@@ -200,7 +227,10 @@ impl References {
         };
         found.map(String::as_str).ok_or_else(|| {
             let ObjectName { kind, name } = object;
-            Refusal::new(Reason::ReferenceNotFound, format!("{kind:?} \"{name}\" has no key \"{key}\": add it, or name another key"))
+            Refusal::new(
+                Reason::ReferenceNotFound,
+                format!("{kind:?} \"{name}\" has no key \"{key}\": add it, or name another key"),
+            )
         })
     }
 }

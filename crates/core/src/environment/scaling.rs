@@ -48,7 +48,9 @@ pub fn next(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleSt
 fn stop(running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
     let (applications, databases) = by_role(running, plan);
     let up = |workloads: &[&Workload]| workloads.iter().any(|workload| workload.replicas > 0);
-    let gone = applications.iter().all(|workload| workload.replicas == 0 && workload.observed && workload.current_replicas == 0);
+    let gone = applications
+        .iter()
+        .all(|workload| workload.replicas == 0 && workload.observed && workload.current_replicas == 0);
     let targets = if up(&applications) {
         &applications
     } else if gone && up(&databases) {
@@ -70,7 +72,12 @@ fn start(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep>
     let (applications, databases) = by_role(running, plan);
     let is_live = |workload: &Workload| plan.is_live(workload.kind, &workload.name, applications.len());
     let asleep = running.workloads.iter().any(|workload| is_live(workload) && workload.replicas == 0);
-    let scaling = |workload: &Workload, replicas| Scaling { kind: workload.kind, name: workload.name.clone(), replicas, remember: None };
+    let scaling = |workload: &Workload, replicas| Scaling {
+        kind: workload.kind,
+        name: workload.name.clone(),
+        replicas,
+        remember: None,
+    };
     // A workload at zero is woken if it was put to sleep by us, or if the whole environment is asleep.
     let wakes = |workload: &Workload| workload.replicas == 0 && (asleep || workload.replicas_before_stop.is_some());
     let awake_count = |workload: &Workload| workload.replicas_before_stop.filter(|count| *count > 0).unwrap_or(1);
@@ -79,7 +86,8 @@ fn start(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep>
     if !sleeping.is_empty() {
         return step(Direction::Start, sleeping, running, true);
     }
-    let database_ready = databases.iter().all(|workload| workload.observed && workload.ready_replicas >= workload.replicas);
+    let database_ready =
+        databases.iter().all(|workload| workload.observed && workload.ready_replicas >= workload.replicas);
     if asleep && !database_ready {
         return None;
     }
@@ -97,11 +105,19 @@ fn start(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep>
 fn step(direction: Direction, workloads: Vec<Scaling>, running: &Running, suspend: bool) -> Option<ScaleStep> {
     // CronJobs sleep from the first moment of a stop to the last of a start.
     let cron_jobs: Vec<(String, bool)> = match direction {
-        Direction::Stop => running.cron_jobs.iter().filter(|job| !job.suspended).map(|job| (job.name.clone(), true)).collect(),
-        Direction::Start if !suspend => running.cron_jobs.iter().filter(|job| job.suspended).map(|job| (job.name.clone(), false)).collect(),
+        Direction::Stop => {
+            running.cron_jobs.iter().filter(|job| !job.suspended).map(|job| (job.name.clone(), true)).collect()
+        }
+        Direction::Start if !suspend => {
+            running.cron_jobs.iter().filter(|job| job.suspended).map(|job| (job.name.clone(), false)).collect()
+        }
         Direction::Start | Direction::Adjust => Vec::new(),
     };
-    if workloads.is_empty() && cron_jobs.is_empty() { None } else { Some(ScaleStep { direction, workloads, cron_jobs }) }
+    if workloads.is_empty() && cron_jobs.is_empty() {
+        None
+    } else {
+        Some(ScaleStep { direction, workloads, cron_jobs })
+    }
 }
 
 fn by_role<'a>(running: &'a Running, plan: &StopPlan) -> (Vec<&'a Workload>, Vec<&'a Workload>) {
@@ -129,7 +145,11 @@ mod tests {
         }
     }
 
-    fn fleet(web: (i32, i32, Option<i32>), cron: (i32, i32, Option<i32>), database: (i32, i32, Option<i32>)) -> Running {
+    fn fleet(
+        web: (i32, i32, Option<i32>),
+        cron: (i32, i32, Option<i32>),
+        database: (i32, i32, Option<i32>),
+    ) -> Running {
         Running {
             workloads: vec![
                 workload(WorkloadKind::Deployment, "r-web", web.0, web.1, web.2),
@@ -143,18 +163,27 @@ mod tests {
 
     fn plan() -> StopPlan {
         use crate::template::WorkloadRule;
-        StopPlan::new(vec![WorkloadRule { kind: WorkloadKind::Deployment, name: "r-web".into(), role: WorkloadRole::Application, live: true }])
+        StopPlan::new(vec![WorkloadRule {
+            kind: WorkloadKind::Deployment,
+            name: "r-web".into(),
+            role: WorkloadRole::Application,
+            live: true,
+        }])
     }
 
     fn targets(replicas: i32, running: &Running) -> Vec<(String, i32)> {
-        next(replicas, running, &plan()).map_or_else(Vec::new, |step| step.workloads.into_iter().map(|s| (s.name, s.replicas)).collect())
+        next(replicas, running, &plan())
+            .map_or_else(Vec::new, |step| step.workloads.into_iter().map(|s| (s.name, s.replicas)).collect())
     }
 
     #[test]
     fn odoo_stops_before_its_database_and_counts_are_remembered() {
         let running = fleet((3, 3, None), (1, 1, None), (1, 1, None));
         let first = next(0, &running, &plan()).unwrap();
-        assert_eq!(first.workloads.iter().map(|s| (s.name.as_str(), s.replicas, s.remember)).collect::<Vec<_>>(), [("r-web", 0, Some(3)), ("r-cron", 0, Some(1))]);
+        assert_eq!(
+            first.workloads.iter().map(|s| (s.name.as_str(), s.replicas, s.remember)).collect::<Vec<_>>(),
+            [("r-web", 0, Some(3)), ("r-cron", 0, Some(1))]
+        );
         assert_eq!(first.cron_jobs, [("r-backup".to_owned(), true)]);
         let still_there = fleet((0, 2, Some(3)), (0, 0, Some(1)), (1, 1, None));
         assert_eq!(targets(0, &still_there), [], "pods of Odoo are still there");
@@ -167,7 +196,11 @@ mod tests {
     fn the_database_starts_first_and_the_spec_counts_for_the_web_part() {
         let asleep = fleet((0, 0, Some(3)), (0, 0, Some(1)), (0, 0, Some(1)));
         assert_eq!(targets(2, &asleep), [("r-postgresql".to_owned(), 1)]);
-        assert_eq!(targets(2, &fleet((0, 0, Some(3)), (0, 0, Some(1)), (1, 0, Some(1)))), [], "the database is not ready yet");
+        assert_eq!(
+            targets(2, &fleet((0, 0, Some(3)), (0, 0, Some(1)), (1, 0, Some(1)))),
+            [],
+            "the database is not ready yet"
+        );
         let ready = fleet((0, 0, Some(3)), (0, 0, Some(1)), (1, 1, Some(1)));
         let step = next(2, &ready, &plan()).unwrap();
         assert_eq!(step.direction, Direction::Start);

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use odoofleet_api::conditions::{ConditionStatus, ConditionType, Reason, Wanted, merge};
 use odoofleet_api::environment::{
-    Endpoint, Expose, OdooEnvironmentSpec, OdooEnvironmentStatus, Phase, Placement, ReleaseStatus, TemplateStatus, WorkloadStatus,
+    Endpoint, Expose, OdooEnvironmentSpec, OdooEnvironmentStatus, Phase, Placement, ReleaseStatus, TemplateStatus,
+    WorkloadStatus,
 };
 use odoofleet_api::template::WorkloadRole;
 use odoofleet_api::{OdooEnvironment, labels};
@@ -65,7 +66,8 @@ pub fn derive(inputs: &StatusInputs<'_>) -> OdooEnvironmentStatus {
     }
     release(&mut status, inputs);
     workloads(&mut status, inputs.running, &plan);
-    status.endpoints = endpoints(&environment.spec, inputs.running, inputs.node_address, environment.metadata.namespace.as_deref());
+    status.endpoints =
+        endpoints(&environment.spec, inputs.running, inputs.node_address, environment.metadata.namespace.as_deref());
     status.url = status.endpoints.first().map(|endpoint| endpoint.address.clone());
     status.conditions = merge(&inputs.before.conditions, conditions(inputs, &view), generation, &Time(inputs.now));
     status
@@ -78,7 +80,14 @@ fn annotation(environment: &OdooEnvironment, key: &str) -> Option<String> {
 fn view(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> View {
     if inputs.environment.spec.placement == Some(Placement::Offline) {
         let refusal = Refusal::new(Reason::Offline, "runs at the customer's, out of reach");
-        return View { phase: Phase::Offline, refusal, available: false, ready: true, progressing: false, stalled: false };
+        return View {
+            phase: Phase::Offline,
+            refusal,
+            available: false,
+            ready: true,
+            progressing: false,
+            stalled: false,
+        };
     }
     if inputs.environment.spec.paused.unwrap_or_default() {
         let (phase, refusal, available) = by_pods(inputs, diagnosis);
@@ -140,24 +149,36 @@ fn working(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, wanted: &Validated,
     };
     let refusal = match (&wanted.overlay, &wanted.version.waits_for) {
         (Some(overlay), _) if phase == Phase::Stopped => overlay.clone(),
-        (None, Some(version)) if settled && phase == Phase::Running => {
-            Refusal::new(Reason::WaitingForRollout, format!("runs; version \"{version}\" comes when the rollout reaches it"))
-        }
+        (None, Some(version)) if settled && phase == Phase::Running => Refusal::new(
+            Reason::WaitingForRollout,
+            format!("runs; version \"{version}\" comes when the rollout reaches it"),
+        ),
         _ => refusal,
     };
-    View { phase, refusal, available, ready: settled && well, progressing: !settled || phase == Phase::Pending, stalled: false }
+    View {
+        phase,
+        refusal,
+        available,
+        ready: settled && well,
+        progressing: !settled || phase == Phase::Pending,
+        stalled: false,
+    }
 }
 
 fn by_pods(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> (Phase, Refusal, bool) {
     match diagnosis {
         Diagnosis::Ready => (Phase::Running, Refusal::new(Reason::Running, "every pod is ready"), true),
-        Diagnosis::Stopped => (Phase::Stopped, Refusal::new(Reason::Stopped, "scaled to zero; set replicas to start it"), false),
+        Diagnosis::Stopped => {
+            (Phase::Stopped, Refusal::new(Reason::Stopped, "scaled to zero; set replicas to start it"), false)
+        }
         Diagnosis::Waiting(refusal) => (Phase::Pending, refusal.clone(), false),
         Diagnosis::Broken(refusal) => (Phase::Error, refusal.clone(), serves(inputs.running)),
         Diagnosis::Nothing if inputs.history.is_empty() => {
             (Phase::Pending, Refusal::new(Reason::Progressing, "nothing is installed yet"), false)
         }
-        Diagnosis::Nothing => (Phase::Pending, Refusal::new(Reason::WaitingForPods, "the release's workloads are not there yet"), false),
+        Diagnosis::Nothing => {
+            (Phase::Pending, Refusal::new(Reason::WaitingForPods, "the release's workloads are not there yet"), false)
+        }
     }
 }
 
@@ -173,7 +194,10 @@ fn release(status: &mut OdooEnvironmentStatus, inputs: &StatusInputs<'_>) {
     };
     let chart = inputs.wanted.ok().map(|wanted| &wanted.version.content);
     let before = status.release.clone().unwrap_or_default();
-    let current = inputs.wanted.ok().is_some_and(|wanted| ReleaseState::of(inputs.history, &wanted.claim()) == ReleaseState::Current);
+    let current = inputs
+        .wanted
+        .ok()
+        .is_some_and(|wanted| ReleaseState::of(inputs.history, &wanted.claim()) == ReleaseState::Current);
     status.release = Some(ReleaseStatus {
         name: newest.release.clone(),
         revision: newest.number,
@@ -184,7 +208,8 @@ fn release(status: &mut OdooEnvironmentStatus, inputs: &StatusInputs<'_>) {
     });
     if let (true, Ok(wanted)) = (current, inputs.wanted) {
         let content = &wanted.version.content;
-        status.template = Some(TemplateStatus { name: wanted.version.template.clone(), version: content.version.clone() });
+        status.template =
+            Some(TemplateStatus { name: wanted.version.template.clone(), version: content.version.clone() });
         status.odoo_version = Some(content.odoo_version.clone());
         status.postgres_major = content.postgres_major;
     }
@@ -214,7 +239,12 @@ fn workloads(status: &mut OdooEnvironmentStatus, running: &Running, plan: &StopP
     });
 }
 
-fn endpoints(spec: &OdooEnvironmentSpec, running: &Running, node_address: Option<&str>, namespace: Option<&str>) -> Vec<Endpoint> {
+fn endpoints(
+    spec: &OdooEnvironmentSpec,
+    running: &Running,
+    node_address: Option<&str>,
+    namespace: Option<&str>,
+) -> Vec<Endpoint> {
     if running.workloads.is_empty() {
         return Vec::new();
     }
@@ -234,7 +264,9 @@ fn endpoints(spec: &OdooEnvironmentSpec, running: &Running, node_address: Option
         });
     }
     let inner = running.ports.iter().find(|port| port.port == ODOO_PORT);
-    all.extend(inner.map(|port| endpoint("Service", format!("http://{}.{}.svc:{}", port.service, namespace.unwrap_or_default(), port.port))));
+    all.extend(inner.map(|port| {
+        endpoint("Service", format!("http://{}.{}.svc:{}", port.service, namespace.unwrap_or_default(), port.port))
+    }));
     all
 }
 
@@ -242,7 +274,12 @@ fn endpoints(spec: &OdooEnvironmentSpec, running: &Running, node_address: Option
 const ODOO_PORT: i32 = 8069;
 
 fn conditions(inputs: &StatusInputs<'_>, view: &View) -> Vec<Wanted> {
-    let condition = |type_, status: ConditionStatus, refusal: &Refusal| Wanted { type_, status, reason: refusal.reason, message: refusal.message.clone() };
+    let condition = |type_, status: ConditionStatus, refusal: &Refusal| Wanted {
+        type_,
+        status,
+        reason: refusal.reason,
+        message: refusal.message.clone(),
+    };
     let mut all = vec![
         condition(ConditionType::Ready, view.ready.into(), &view.refusal),
         condition(ConditionType::Available, view.available.into(), &view.refusal),
@@ -263,7 +300,10 @@ fn conditions(inputs: &StatusInputs<'_>, view: &View) -> Vec<Wanted> {
         let reason = if current { Reason::Accepted } else { Reason::Progressing };
         all.push(condition(ConditionType::Released, current.into(), &Refusal::new(reason, text)));
         if state == ReleaseState::ChangedByHand {
-            let refusal = Refusal::new(Reason::ChangedByHand, "somebody ran Helm by hand on this release; it is left so until the spec changes");
+            let refusal = Refusal::new(
+                Reason::ChangedByHand,
+                "somebody ran Helm by hand on this release; it is left so until the spec changes",
+            );
             all.push(condition(ConditionType::Drifted, ConditionStatus::True, &refusal));
         }
     }

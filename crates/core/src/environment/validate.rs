@@ -13,9 +13,7 @@ use super::{Refusal, git};
 use crate::customer::{applies_to, may_install};
 use crate::digest;
 use crate::template::StopPlan;
-use crate::values::{
-    BoundValue, InputContext, Inputs, Layer, Layers, ValuePath, apply_bindings, bound_layer,
-};
+use crate::values::{BoundValue, InputContext, Inputs, Layer, Layers, ValuePath, apply_bindings, bound_layer};
 
 /// Form of the spec hash; a new form upgrades every release once.
 const HASH_FORMAT: u32 = 1;
@@ -82,7 +80,9 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
     let spec = &environment.spec;
     let (customer_name, release) = names(spec).map_err(|error| Refusal::new(Reason::InvalidSpec, error.to_string()))?;
     let Some(customer) = &references.customer else {
-        let message = format!("customer \"{customer_name}\" does not exist: create the OdooCustomer; what runs goes on until then");
+        let message = format!(
+            "customer \"{customer_name}\" does not exist: create the OdooCustomer; what runs goes on until then"
+        );
         return Err(Refusal::new(Reason::CustomerNotFound, message));
     };
     check_rivals(spec, &customer_name, environment, references)?;
@@ -93,7 +93,8 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
 
     let (replicas, overlay) = effective_replicas(spec, customer);
     let generated_secret = generated_secret(&release);
-    let master = spec.master_password_secret_ref.as_ref().map_or(generated_secret.as_str(), |reference| reference.name.as_str());
+    let master =
+        spec.master_password_secret_ref.as_ref().map_or(generated_secret.as_str(), |reference| reference.name.as_str());
     let context = InputContext {
         customer_id: &customer.id,
         release: &release,
@@ -146,19 +147,29 @@ fn check_rivals(
         }
         let holder = if rival.retained { "the retained release" } else { "environment" };
         if rival.release == release.as_str() {
-            let message = format!("release name \"{release}\" is taken by {holder} \"{}\" of customer \"{}\": choose another serviceName", rival.environment, rival.customer);
+            let message = format!(
+                "release name \"{release}\" is taken by {holder} \"{}\" of customer \"{}\": choose another serviceName",
+                rival.environment, rival.customer
+            );
             let reason = if rival.retained { Reason::ReleaseOwnedByAnother } else { Reason::ReleaseNameTaken };
             return Err(Refusal::new(reason, message));
         }
         if let Some(host) = hosts.iter().find(|host| rival.hosts.contains(host)) {
-            let message = format!("host \"{host}\" belongs to {holder} \"{}\": choose another host, or take it away there first", rival.environment);
+            let message = format!(
+                "host \"{host}\" belongs to {holder} \"{}\": choose another host, or take it away there first",
+                rival.environment
+            );
             return Err(Refusal::new(Reason::HostTaken, message));
         }
     }
     Ok(())
 }
 
-fn check_references(spec: &OdooEnvironmentSpec, customer: &CustomerName, references: &References) -> Result<(), Refusal> {
+fn check_references(
+    spec: &OdooEnvironmentSpec,
+    customer: &CustomerName,
+    references: &References,
+) -> Result<(), Refusal> {
     named_objects(spec).iter().try_for_each(|object| references.check_object(object, customer))?;
     match &spec.master_password_secret_ref {
         Some(reference) => {
@@ -186,11 +197,17 @@ fn check_major(environment: &OdooEnvironment, version: &VersionView) -> Result<(
         changes.push(("PostgreSQL", format!("{old}→{new}")));
     }
     let confirmations: Vec<&str> = confirmed.iter().flat_map(|text| text.split(',')).map(str::trim).collect();
-    let Some((what, change)) = changes.into_iter().find(|(_, change)| !confirmations.contains(&change.as_str())) else { return Ok(()) };
+    let Some((what, change)) = changes.into_iter().find(|(_, change)| !confirmations.contains(&change.as_str())) else {
+        return Ok(());
+    };
     let name = environment.metadata.name.as_deref().unwrap_or_default();
     Err(Refusal::new(
         Reason::MajorUpgradeNotConfirmed,
-        format!("template version \"{}\" changes {what} {change}, which cannot be undone: make a backup, then kubectl annotate oenv {name} '{}={change}'", version.content.version, labels::MAJOR_UPGRADE),
+        format!(
+            "template version \"{}\" changes {what} {change}, which cannot be undone: make a backup, then kubectl annotate oenv {name} '{}={change}'",
+            version.content.version,
+            labels::MAJOR_UPGRADE
+        ),
     ))
 }
 
@@ -199,26 +216,42 @@ fn major(version: &str) -> &str {
 }
 
 fn effective_replicas(spec: &OdooEnvironmentSpec, customer: &CustomerView) -> (i32, Option<Refusal>) {
-    let Some(stop) = customer.stop.as_ref().filter(|stop| applies_to(stop, spec.stage)) else { return (spec.replicas, None) };
+    let Some(stop) = customer.stop.as_ref().filter(|stop| applies_to(stop, spec.stage)) else {
+        return (spec.replicas, None);
+    };
     let (reason, what) = match stop.reason.as_str() {
         "CustomerTerminated" => (Reason::CustomerTerminated, "the customer's contract is terminated"),
         "CustomerExpired" => (Reason::CustomerExpired, "the customer's contract has expired"),
         _ => (Reason::CustomerSuspended, "the customer is suspended"),
     };
-    (0, Some(Refusal::new(reason, format!("stopped because {what}, since {}; data is kept, and it starts again when that ends", stop.since))))
+    (
+        0,
+        Some(Refusal::new(
+            reason,
+            format!("stopped because {what}, since {}; data is kept, and it starts again when that ends", stop.since),
+        )),
+    )
 }
 
 fn install_refusal(customer: &CustomerView, name: &CustomerName, rank: usize) -> Option<Refusal> {
     match customer.phase {
-        None => return Some(Refusal::new(Reason::Progressing, format!("customer \"{name}\" has not been looked at yet"))),
+        None => {
+            return Some(Refusal::new(Reason::Progressing, format!("customer \"{name}\" has not been looked at yet")));
+        }
         Some(phase) if !may_install(phase) => {
-            let message = format!("customer \"{name}\" is {phase:?}: environments are installed only while the lifecycle is Trial or Active and the contract holds");
+            let message = format!(
+                "customer \"{name}\" is {phase:?}: environments are installed only while the lifecycle is Trial or Active and the contract holds"
+            );
             return Some(Refusal::new(Reason::CustomerNotActive, message));
         }
         Some(_) => {}
     }
     let limit = customer.max_environments.and_then(|limit| usize::try_from(limit).ok())?;
-    let message = || format!("customer \"{name}\" may have {limit} environments (spec.limits.environments), and has them: delete one or raise the limit");
+    let message = || {
+        format!(
+            "customer \"{name}\" may have {limit} environments (spec.limits.environments), and has them: delete one or raise the limit"
+        )
+    };
     (rank >= limit).then(|| Refusal::new(Reason::LimitExceeded, message()))
 }
 
@@ -230,7 +263,8 @@ fn fingerprint(environment: &OdooEnvironment, version: &VersionView, references:
         ReferencedObject::Unlabelled | ReferencedObject::Missing => String::new(),
     };
     let objects: Vec<String> = references.objects.values().map(version_of).collect();
-    let words = [labels::ALLOW_DATA_LOSS, labels::MAJOR_UPGRADE, labels::REQUESTED_AT].map(|key| annotation(environment, key));
+    let words =
+        [labels::ALLOW_DATA_LOSS, labels::MAJOR_UPGRADE, labels::REQUESTED_AT].map(|key| annotation(environment, key));
     let value = json!([
         environment.metadata.generation,
         version.digest,
@@ -250,9 +284,15 @@ struct Values {
 }
 
 impl Values {
-    fn compose(spec: &OdooEnvironmentSpec, version: &VersionView, inputs: &Inputs, references: &References) -> Result<Self, Refusal> {
+    fn compose(
+        spec: &OdooEnvironmentSpec,
+        version: &VersionView,
+        inputs: &Inputs,
+        references: &References,
+    ) -> Result<Self, Refusal> {
         let content = &version.content;
-        let bound = apply_bindings(&content.bindings, inputs).map_err(|error| Refusal::new(Reason::TemplateNotReady, error.to_string()))?;
+        let bound = apply_bindings(&content.bindings, inputs)
+            .map_err(|error| Refusal::new(Reason::TemplateNotReady, error.to_string()))?;
         check_required(&content.required, inputs)?;
         check_bound(version, inputs)?;
         check_collisions(spec, &bound, &content.secret_value_paths())?;
@@ -279,13 +319,18 @@ fn check_required(required: &[String], inputs: &Inputs) -> Result<(), Refusal> {
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Refusal::new(Reason::InputRequired, format!("the template requires \"spec.{}\": set it", missing.join("\", \"spec."))))
+    Err(Refusal::new(
+        Reason::InputRequired,
+        format!("the template requires \"spec.{}\": set it", missing.join("\", \"spec.")),
+    ))
 }
 
 /// An input that is set and reaches no value would be a wish that nobody hears.
 fn check_bound(version: &VersionView, inputs: &Inputs) -> Result<(), Refusal> {
     let covers = |from: &str, input: &str| {
-        from == input || input.strip_prefix(from).is_some_and(|rest| rest.starts_with('.')) || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.'))
+        from == input
+            || input.strip_prefix(from).is_some_and(|rest| rest.starts_with('.'))
+            || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.'))
     };
     let is_bound = |input: &String| {
         version.content.bindings.iter().any(|binding| {
@@ -294,11 +339,18 @@ fn check_bound(version: &VersionView, inputs: &Inputs) -> Result<(), Refusal> {
         })
     };
     let Some(deaf) = inputs.set_by_user().into_iter().find(|input| !is_bound(input)) else { return Ok(()) };
-    let message = format!("template \"{}\" does not bind \"spec.{deaf}\" to a value of its chart: remove the field, or add a binding to the template", version.template);
+    let message = format!(
+        "template \"{}\" does not bind \"spec.{deaf}\" to a value of its chart: remove the field, or add a binding to the template",
+        version.template
+    );
     Err(Refusal::new(Reason::InputNotBound, message))
 }
 
-fn check_collisions(spec: &OdooEnvironmentSpec, bound: &[BoundValue], secret_paths: &[ValuePath]) -> Result<(), Refusal> {
+fn check_collisions(
+    spec: &OdooEnvironmentSpec,
+    bound: &[BoundValue],
+    secret_paths: &[ValuePath],
+) -> Result<(), Refusal> {
     let refuse = |message: String| Err(Refusal::new(Reason::ValueNotAllowed, message));
     for item in bound {
         if sets(&spec.values, &item.to) {
@@ -308,11 +360,14 @@ fn check_collisions(spec: &OdooEnvironmentSpec, bound: &[BoundValue], secret_pat
     for path in secret_paths {
         let plain = path.get(&spec.values).is_some_and(|value| !value.is_null() && value.as_str() != Some(""));
         if plain {
-            return refuse(format!("\"spec.values.{path}\" may only come from a Secret: use spec.valuesFrom with secretKeyRef"));
+            return refuse(format!(
+                "\"spec.values.{path}\" may only come from a Secret: use spec.valuesFrom with secretKeyRef"
+            ));
         }
     }
     for from in &spec.values_from {
-        let target = ValuePath::parse(&from.target_path).map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
+        let target = ValuePath::parse(&from.target_path)
+            .map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
         if let Some(item) = bound.iter().find(|item| item.value.is_some() && item.to.overlaps(&target)) {
             return refuse(item.collision("spec.valuesFrom", &target));
         }
@@ -340,11 +395,17 @@ fn fed_values(
         let (kind, key) = match (&from.secret_key_ref, &from.config_map_key_ref) {
             (Some(key), None) => (ObjectKind::Secret, key),
             (None, Some(key)) => (ObjectKind::ConfigMap, key),
-            _ => return Err(Refusal::new(Reason::InvalidSpec, "spec.valuesFrom needs exactly one of secretKeyRef and configMapKeyRef")),
+            _ => {
+                return Err(Refusal::new(
+                    Reason::InvalidSpec,
+                    "spec.valuesFrom needs exactly one of secretKeyRef and configMapKeyRef",
+                ));
+            }
         };
         let object = ObjectName { kind, name: key.name.clone() };
         let digest = references.key_digest(&object, &key.key)?.to_owned();
-        let to = ValuePath::parse(&from.target_path).map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
+        let to = ValuePath::parse(&from.target_path)
+            .map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
         digests.push((to.to_string(), digest));
         fed.push(FedValue { to, object, key: key.key.clone() });
     }
@@ -362,7 +423,10 @@ fn check_schema(version: &VersionView, layers: &Layers, fed: &[FedValue]) -> Res
         return Ok(());
     }
     let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    Err(Refusal::new(Reason::SchemaViolation, format!("the values do not match the chart's schema: {}", list.join("; "))))
+    Err(Refusal::new(
+        Reason::SchemaViolation,
+        format!("the values do not match the chart's schema: {}", list.join("; ")),
+    ))
 }
 
 /// Digest over everything that goes into a release, except what is scaled live. What Secrets feed counts by its digest.

@@ -38,8 +38,11 @@ pub fn order(followers: &mut [Follower]) {
 /// Decides how many of the sorted followers may move. `before` is what was admitted for the same version; it never shrinks.
 pub fn decide(followers: &[Follower], before: usize, max_concurrent: usize, paused: bool) -> RolloutDecision {
     let done = followers.iter().filter(|follower| follower.on_newest && follower.well).count();
-    let failed: Vec<String> =
-        followers.iter().filter(|follower| follower.on_newest && !follower.well).map(|follower| follower.name.clone()).collect();
+    let failed: Vec<String> = followers
+        .iter()
+        .filter(|follower| follower.on_newest && !follower.well)
+        .map(|follower| follower.name.clone())
+        .collect();
     let settled = |follower: &Follower| follower.on_newest && follower.well;
     let mut admitted = before.min(followers.len());
     if !paused {
@@ -75,7 +78,11 @@ mod tests {
         fleet[1].on_newest = true;
         fleet[1].well = false;
         let decision = decide(&fleet, 4, 3, false);
-        assert_eq!((decision.admitted, decision.done, decision.failed.len()), (4, 1, 1), "one that is not well keeps its place");
+        assert_eq!(
+            (decision.admitted, decision.done, decision.failed.len()),
+            (4, 1, 1),
+            "one that is not well keeps its place"
+        );
     }
 
     #[test]

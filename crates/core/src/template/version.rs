@@ -1,13 +1,15 @@
 //! A template version: everything that a template says, frozen.
 
+use odoofleet_api::Object;
 use odoofleet_api::names::ReleaseName;
 use odoofleet_api::template::{Binding, OdooTemplateSpec, StopWorkload, WorkloadKind, WorkloadRole};
-use odoofleet_api::Object;
 use serde::{Deserialize, Serialize};
 
 use crate::chart::Chart;
 use crate::digest;
-use crate::values::{BindingError, PathError, Schema, SchemaError, ValuePath, check_bindings, default_bindings, workload_name};
+use crate::values::{
+    BindingError, PathError, Schema, SchemaError, ValuePath, check_bindings, default_bindings, workload_name,
+};
 
 /// The content of a version, as it lies in its `ControllerRevision`. Environments read nothing else of a template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,7 +103,10 @@ impl VersionContent {
                 return Err(VersionError::SecretValue(path.to_string()));
             }
         }
-        paths("spec.stop.workloads[].replicasPath", self.workloads.iter().filter_map(|workload| workload.replicas_path.as_ref()))?;
+        paths(
+            "spec.stop.workloads[].replicasPath",
+            self.workloads.iter().filter_map(|workload| workload.replicas_path.as_ref()),
+        )?;
         if let Some(schema) = &self.values_schema {
             Schema::compile(&serde_json::Value::Object(schema.clone()))?;
         }
@@ -125,7 +130,11 @@ impl VersionContent {
             && self.secret_paths == spec.secret_paths
             && self.workloads == spec.stop.clone().unwrap_or_default().workloads
             && spec.bindings.as_ref().is_none_or(|bindings| *bindings == self.bindings)
-            && spec.chart.digest.as_ref().is_none_or(|digest| digest.strip_prefix("sha256:") == Some(self.chart_digest.as_str()))
+            && spec
+                .chart
+                .digest
+                .as_ref()
+                .is_none_or(|digest| digest.strip_prefix("sha256:") == Some(self.chart_digest.as_str()))
     }
 
     /// Paths that only Secrets may feed. Checked when the content was frozen.
@@ -147,7 +156,11 @@ impl VersionContent {
     /// Value paths of replicas that are scaled live, without a Helm run. They do not count for the spec hash.
     pub fn live_paths(&self) -> Vec<ValuePath> {
         let declared = self.workloads.iter().filter_map(|workload| workload.replicas_path.as_deref());
-        let bound = self.bindings.iter().filter(|binding| binding.from.as_deref() == Some("replicas")).map(|binding| binding.to.as_str());
+        let bound = self
+            .bindings
+            .iter()
+            .filter(|binding| binding.from.as_deref() == Some("replicas"))
+            .map(|binding| binding.to.as_str());
         declared.chain(bound).filter_map(|path| ValuePath::parse(path).ok()).collect()
     }
 }

@@ -47,8 +47,22 @@ pub enum BindingError {
 
 /// Names that `from` may take, or begin with.
 const INPUTS: [&str; 16] = [
-    "customer", "releaseName", "stage", "replicas", "odooVersion", "postgresMajor", "masterPasswordSecret", "databaseSecret", "image",
-    "ingress", "git.customerAddons", "resources", "size", "storage", "postgresql", "git",
+    "customer",
+    "releaseName",
+    "stage",
+    "replicas",
+    "odooVersion",
+    "postgresMajor",
+    "masterPasswordSecret",
+    "databaseSecret",
+    "image",
+    "ingress",
+    "git.customerAddons",
+    "resources",
+    "size",
+    "storage",
+    "postgresql",
+    "git",
 ];
 
 /// One value that bindings produced.
@@ -109,7 +123,8 @@ pub fn check(bindings: &[Binding]) -> Result<(), BindingError> {
 }
 
 fn check_input(to: &str, from: &str) -> Result<(), BindingError> {
-    let known = INPUTS.iter().any(|input| from == *input || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.')));
+    let known =
+        INPUTS.iter().any(|input| from == *input || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.')));
     if known { Ok(()) } else { Err(BindingError::UnknownInput { to: to.to_owned(), from: from.to_owned() }) }
 }
 
@@ -139,7 +154,9 @@ pub(super) fn named_inputs(expression: &str) -> Vec<String> {
     let starts = expression.match_indices("inputs.").map(|(start, prefix)| &expression[start + prefix.len()..]);
     starts
         .map(|rest| rest.split(|c| !is_path(c)).next().unwrap_or_default())
-        .map(|path| INPUTS.iter().filter(|input| path.starts_with(**input)).map(|_| path.to_owned()).next().unwrap_or_default())
+        .map(|path| {
+            INPUTS.iter().filter(|input| path.starts_with(**input)).map(|_| path.to_owned()).next().unwrap_or_default()
+        })
         .filter(|path| !path.is_empty())
         .collect()
 }

@@ -1,15 +1,23 @@
 //! The standard inputs: what an environment says about itself in our words, before a template turns it into a chart's.
 
+use odoofleet_api::Object;
 use odoofleet_api::environment::{Expose, GitRepository, Ingress, OdooEnvironmentSpec, Tls};
 use odoofleet_api::names::ReleaseName;
 use odoofleet_api::template::WorkloadKind;
-use odoofleet_api::Object;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// What the operator itself decides; the rest comes from fields of the spec. For the message of a refused value.
-const OPERATOR_OWNED: [&str; 8] =
-    ["customer", "releaseName", "stage", "replicas", "odooVersion", "postgresMajor", "masterPasswordSecret", "databaseSecret"];
+const OPERATOR_OWNED: [&str; 8] = [
+    "customer",
+    "releaseName",
+    "stage",
+    "replicas",
+    "odooVersion",
+    "postgresMajor",
+    "masterPasswordSecret",
+    "databaseSecret",
+];
 
 /// Values of the standard inputs. An input that is not set is not there.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +58,10 @@ impl Inputs {
         put("databaseSecret", json!(context.database_secret));
         put("image", to_value(&spec.image));
         put("ingress", ingress(spec.ingress.as_ref()));
-        put("git", json!({ "customerAddons": spec.git.iter().flat_map(|git| &git.customer_addons).map(repository).collect::<Vec<_>>() }));
+        put(
+            "git",
+            json!({ "customerAddons": spec.git.iter().flat_map(|git| &git.customer_addons).map(repository).collect::<Vec<_>>() }),
+        );
         put("resources", to_value(&spec.resources));
         put("size", to_value(&spec.size));
         put("storage", to_value(&spec.storage));
@@ -125,7 +136,8 @@ fn ingress(ingress: Option<&Ingress>) -> Value {
 }
 
 fn tls(tls: &Tls) -> Value {
-    let issuer = tls.issuer_ref.as_ref().map(|issuer| json!({ "name": issuer.name, "kind": issuer.kind.unwrap_or_default() }));
+    let issuer =
+        tls.issuer_ref.as_ref().map(|issuer| json!({ "name": issuer.name, "kind": issuer.kind.unwrap_or_default() }));
     Value::Object(without_empty(json!({ "secretName": tls.secret_name, "issuerRef": issuer })))
 }
 

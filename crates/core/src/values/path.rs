@@ -23,7 +23,9 @@ pub struct ValuePath(Vec<Segment>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// It cannot be read.
-    #[error("value path \"{0}\" must be keys joined by dots with list positions in brackets, such as \"ingress.hosts[0].host\"")]
+    #[error(
+        "value path \"{0}\" must be keys joined by dots with list positions in brackets, such as \"ingress.hosts[0].host\""
+    )]
     Malformed(String),
     /// It leads through something that is neither a map nor a list.
     #[error("value path \"{0}\" leads through a value that is neither a map nor a list")]
@@ -190,7 +192,10 @@ mod tests {
         for good in ["a", "a.b", "ingress.hosts[0].host", "a[1][2]", r"annotations.nginx\.org/x", "a[0]"] {
             assert_eq!(ValuePath::parse(good).unwrap().to_string(), good);
         }
-        for bad in ["", ".", "a.", ".a", "a..b", "a[", "a[x]", "a[0", "[0]", "a[0]b", "a]", "a[100]", "a[-1]", "a.[0]", "a[00001]"] {
+        for bad in [
+            "", ".", "a.", ".a", "a..b", "a[", "a[x]", "a[0", "[0]", "a[0]b", "a]", "a[100]", "a[-1]", "a.[0]",
+            "a[00001]",
+        ] {
             assert!(ValuePath::parse(bad).is_err(), "{bad:?}");
         }
     }
@@ -200,7 +205,10 @@ mod tests {
         let mut values = object(json!({"postgresql": {"enabled": true}}));
         ValuePath::parse("ingress.hosts[0].host").unwrap().set(&mut values, json!("a.example")).unwrap();
         ValuePath::parse("postgresql").unwrap().set(&mut values, json!({"size": 1})).unwrap();
-        assert_eq!(Value::Object(values), json!({"postgresql": {"enabled": true, "size": 1}, "ingress": {"hosts": [{"host": "a.example"}]}}));
+        assert_eq!(
+            Value::Object(values),
+            json!({"postgresql": {"enabled": true, "size": 1}, "ingress": {"hosts": [{"host": "a.example"}]}})
+        );
     }
 
     #[test]

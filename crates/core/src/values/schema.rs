@@ -54,7 +54,11 @@ impl Schema {
             .take(MAX_VIOLATIONS)
             .map(|(pointer, rule, text)| Violation {
                 origin: layers.origin(&pointer).map_or("nobody", super::Layer::as_str),
-                path: if pointer.is_empty() { "(all values)".to_owned() } else { pointer.trim_start_matches('/').replace('/', ".") },
+                path: if pointer.is_empty() {
+                    "(all values)".to_owned()
+                } else {
+                    pointer.trim_start_matches('/').replace('/', ".")
+                },
                 rule: format!("\"{rule}\" ({text})"),
             })
             .collect()
@@ -84,17 +88,24 @@ mod tests {
 
     #[test]
     fn a_violation_names_path_rule_and_layer_but_not_the_value() {
-        let schema = Schema::compile(&json!({"properties": {"odoo": {"properties": {"workers": {"type": "integer"}}}}})).unwrap();
-        let violations = schema.check(&layers(json!({"odoo": {"workers": 2}}), json!({"odoo": {"workers": "s3cret"}})), &[]);
+        let schema =
+            Schema::compile(&json!({"properties": {"odoo": {"properties": {"workers": {"type": "integer"}}}}}))
+                .unwrap();
+        let violations =
+            schema.check(&layers(json!({"odoo": {"workers": 2}}), json!({"odoo": {"workers": "s3cret"}})), &[]);
         assert_eq!(violations.len(), 1);
         let text = violations[0].to_string();
-        assert!(text.contains("\"odoo.workers\"") && text.contains("\"type\"") && text.contains("spec.values"), "{text}");
+        assert!(
+            text.contains("\"odoo.workers\"") && text.contains("\"type\"") && text.contains("spec.values"),
+            "{text}"
+        );
         assert!(!text.contains("s3cret"), "{text}");
     }
 
     #[test]
     fn what_a_secret_feeds_is_left_to_helm_and_null_is_absent() {
-        let schema = Schema::compile(&json!({"properties": {"password": {"maxLength": 1}, "n": {"type": "integer"}}})).unwrap();
+        let schema =
+            Schema::compile(&json!({"properties": {"password": {"maxLength": 1}, "n": {"type": "integer"}}})).unwrap();
         let unknown = [ValuePath::parse("password").unwrap()];
         assert_eq!(schema.check(&layers(json!({"n": 1}), json!({"password": "long", "n": null})), &unknown), vec![]);
     }

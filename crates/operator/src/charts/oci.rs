@@ -67,7 +67,8 @@ pub struct Pull<'a> {
 pub async fn pull(pull: Pull<'_>) -> Result<Vec<u8>, OciError> {
     let reference = reference(&pull)?;
     let registry = reference.registry().to_owned();
-    let failed = |error: OciDistributionError| OciError::Registry { registry: registry.clone(), problem: chain(&error) };
+    let failed =
+        |error: OciDistributionError| OciError::Registry { registry: registry.clone(), problem: chain(&error) };
     let auth = auth(pull.credentials.as_deref(), &registry)?;
     let client = Client::try_from(config(pull.authority)).map_err(failed)?;
     client.auth(&reference, &auth, RegistryOperation::Pull).await.map_err(failed)?;
@@ -82,7 +83,11 @@ pub async fn pull(pull: Pull<'_>) -> Result<Vec<u8>, OciError> {
     }
     let mut stream = client.pull_blob_stream(&reference, &layer).await.map_err(failed)?.stream;
     let mut archive = Vec::with_capacity(size);
-    while let Some(part) = stream.try_next().await.map_err(|error| OciError::Registry { registry: registry.clone(), problem: error.to_string() })? {
+    while let Some(part) = stream
+        .try_next()
+        .await
+        .map_err(|error| OciError::Registry { registry: registry.clone(), problem: error.to_string() })?
+    {
         archive.extend_from_slice(&part);
         if archive.len() > pull.limit {
             return Err(too_large(archive.len()));
@@ -132,7 +137,8 @@ fn auth(credentials: Option<&[u8]>, registry: &str) -> Result<RegistryAuth, OciE
     if let (Some(username), Some(password)) = (entry.username, entry.password) {
         return Ok(RegistryAuth::Basic(username, password));
     }
-    let decoded = entry.auth.and_then(|auth| STANDARD.decode(auth).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded =
+        entry.auth.and_then(|auth| STANDARD.decode(auth).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
     pair.map(|(name, word)| RegistryAuth::Basic(name.to_owned(), word.to_owned())).ok_or(OciError::Credentials)
 }

@@ -49,7 +49,9 @@ pub enum FetchError {
     #[error("the API server does not give what the chart needs")]
     Api(#[from] kube::Error),
     /// The archive is not the one that the spec pins.
-    #[error("the chart's archive has digest sha256:{actual}, but spec.chart.digest is {wanted}: somebody replaced it, or the digest is wrong")]
+    #[error(
+        "the chart's archive has digest sha256:{actual}, but spec.chart.digest is {wanted}: somebody replaced it, or the digest is wrong"
+    )]
     Digest {
         /// What the spec says.
         wanted: String,
@@ -91,14 +93,20 @@ pub async fn fetch(ctx: &Context, source: &ChartSource) -> Result<Vec<u8>, Fetch
     };
     let actual = digest::hex(&archive);
     match &source.digest {
-        Some(wanted) if wanted.strip_prefix("sha256:") != Some(actual.as_str()) => Err(FetchError::Digest { wanted: wanted.clone(), actual }),
+        Some(wanted) if wanted.strip_prefix("sha256:") != Some(actual.as_str()) => {
+            Err(FetchError::Digest { wanted: wanted.clone(), actual })
+        }
         _ => Ok(archive),
     }
 }
 
 async fn from_config_map(ctx: &Context, reference: &ConfigMapKey) -> Result<Vec<u8>, FetchError> {
     let problem = |problem: String| FetchError::ConfigMap { name: reference.name.clone(), problem };
-    let map = ctx.api::<ConfigMap>().get_opt(&reference.name).await?.ok_or_else(|| problem("does not exist: create it".to_owned()))?;
+    let map = ctx
+        .api::<ConfigMap>()
+        .get_opt(&reference.name)
+        .await?
+        .ok_or_else(|| problem("does not exist: create it".to_owned()))?;
     let mut data = map.binary_data.unwrap_or_default();
     let key = match &reference.key {
         Some(key) => key.clone(),
@@ -114,14 +122,19 @@ async fn from_folder(folder: &Path, name: &str, version: Option<&str>) -> Result
     let mut found = Vec::new();
     while let Some(entry) = entries.next_entry().await.map_err(FetchError::Folder)? {
         let file = entry.file_name().to_string_lossy().into_owned();
-        let stem = file.strip_suffix(".tgz").and_then(|stem| stem.strip_prefix(name)).and_then(|rest| rest.strip_prefix('-'));
-        let matches = stem.is_some_and(|rest| version.map_or_else(|| rest.starts_with(|c: char| c.is_ascii_digit()), |version| rest == version));
+        let stem =
+            file.strip_suffix(".tgz").and_then(|stem| stem.strip_prefix(name)).and_then(|rest| rest.strip_prefix('-'));
+        let matches = stem.is_some_and(|rest| {
+            version.map_or_else(|| rest.starts_with(|c: char| c.is_ascii_digit()), |version| rest == version)
+        });
         if matches {
             found.push(entry.path());
         }
     }
     found.sort();
-    let path = found.pop().ok_or_else(|| FetchError::NotInFolder(version.map_or_else(|| name.to_owned(), |version| format!("{name}-{version}"))))?;
+    let path = found.pop().ok_or_else(|| {
+        FetchError::NotInFolder(version.map_or_else(|| name.to_owned(), |version| format!("{name}-{version}")))
+    })?;
     tokio::fs::read(path).await.map_err(FetchError::Folder)
 }
 
@@ -139,8 +152,13 @@ async fn from_oci(ctx: &Context, source: &ChartSource, repository: &str) -> Resu
 }
 
 async fn pull_secret(ctx: &Context, name: &str) -> Result<Vec<u8>, FetchError> {
-    let problem = |problem: &str| FetchError::Access { kind: "Secret", name: name.to_owned(), problem: problem.to_owned() };
-    let secret = ctx.api::<Secret>().get_opt(name).await?.ok_or_else(|| problem("does not exist: create it with kubectl create secret docker-registry"))?;
+    let problem =
+        |problem: &str| FetchError::Access { kind: "Secret", name: name.to_owned(), problem: problem.to_owned() };
+    let secret = ctx
+        .api::<Secret>()
+        .get_opt(name)
+        .await?
+        .ok_or_else(|| problem("does not exist: create it with kubectl create secret docker-registry"))?;
     if secret.metadata.labels.as_ref().and_then(|all| all.get(labels::SHARED)).is_none_or(|value| value != "true") {
         return Err(problem("must carry label odoofleet.dev/shared=true"));
     }
@@ -149,8 +167,13 @@ async fn pull_secret(ctx: &Context, name: &str) -> Result<Vec<u8>, FetchError> {
 }
 
 async fn authority(ctx: &Context, name: &str) -> Result<Vec<u8>, FetchError> {
-    let problem = |problem: &str| FetchError::Access { kind: "ConfigMap", name: name.to_owned(), problem: problem.to_owned() };
-    let map = ctx.api::<ConfigMap>().get_opt(name).await?.ok_or_else(|| problem("does not exist: create it with key ca.crt"))?;
+    let problem =
+        |problem: &str| FetchError::Access { kind: "ConfigMap", name: name.to_owned(), problem: problem.to_owned() };
+    let map = ctx
+        .api::<ConfigMap>()
+        .get_opt(name)
+        .await?
+        .ok_or_else(|| problem("does not exist: create it with key ca.crt"))?;
     let text = map.data.and_then(|mut data| data.remove("ca.crt"));
     text.map(String::into_bytes).ok_or_else(|| problem("has no key ca.crt"))
 }

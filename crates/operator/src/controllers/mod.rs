@@ -48,7 +48,13 @@ pub async fn drive<K, Fut, E>(
     let pause = |object: Arc<K>, error: &E, ctx: Arc<Context>| {
         let name_of = object.meta().name.clone().unwrap_or_default();
         let pause = ctx.backoff.next(&format!("{name}/{name_of}"));
-        tracing::warn!(controller = name, object = name_of, error = chain(error), ?pause, "reconcile failed; it is tried again");
+        tracing::warn!(
+            controller = name,
+            object = name_of,
+            error = chain(error),
+            ?pause,
+            "reconcile failed; it is tried again"
+        );
         Action::requeue(pause)
     };
     let queue = UnboundedReceiverStream::new(queue).map(Ok::<_, std::convert::Infallible>);

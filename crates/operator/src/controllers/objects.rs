@@ -21,7 +21,8 @@ where
     if present == wanted {
         return Ok(());
     }
-    let mut finalizers: Vec<&str> = object.finalizers().iter().map(String::as_str).filter(|f| *f != labels::FINALIZER).collect();
+    let mut finalizers: Vec<&str> =
+        object.finalizers().iter().map(String::as_str).filter(|f| *f != labels::FINALIZER).collect();
     if wanted {
         finalizers.push(labels::FINALIZER);
     }

@@ -45,7 +45,8 @@ pub fn stateful_set(object: &StatefulSet) -> Option<Workload> {
         current_replicas: status.replicas,
         ready_replicas: status.ready_replicas.unwrap_or_default(),
         observed: status.observed_generation >= object.metadata.generation,
-        updated: status.current_revision == status.update_revision || status.updated_replicas.unwrap_or_default() >= replicas,
+        updated: status.current_revision == status.update_revision
+            || status.updated_replicas.unwrap_or_default() >= replicas,
         replicas_before_stop: remembered(object),
         selector: spec.selector.match_labels.unwrap_or_default(),
         resource_version: object.resource_version().unwrap_or_default(),

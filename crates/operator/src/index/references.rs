@@ -66,7 +66,9 @@ impl ReferenceIndex {
     /// Replaces everything of a kind that one watch sees.
     pub fn replace(&self, kind: ObjectKind, by_shared: bool, incoming: Vec<Incoming>) {
         let mut all = self.0.write();
-        all.retain(|name, object| name.kind != kind || !is_seen_by(object, by_shared) || is_seen_by(object, !by_shared));
+        all.retain(|name, object| {
+            name.kind != kind || !is_seen_by(object, by_shared) || is_seen_by(object, !by_shared)
+        });
         all.extend(incoming.into_iter().map(|incoming| (incoming.name, incoming.object)));
     }
 
@@ -92,7 +94,11 @@ impl ReferenceIndex {
 fn is_seen_by(object: &ReferencedObject, shared_watch: bool) -> bool {
     match object {
         ReferencedObject::Found { customer, shared, .. } => {
-            if shared_watch { *shared } else { customer.is_some() }
+            if shared_watch {
+                *shared
+            } else {
+                customer.is_some()
+            }
         }
         ReferencedObject::Unlabelled | ReferencedObject::Missing => false,
     }

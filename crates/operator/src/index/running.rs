@@ -163,7 +163,12 @@ impl RunningIndex {
             cron_jobs: objects.cron_jobs.values().cloned().collect(),
             ports: objects.ports.values().flatten().cloned().collect(),
             volumes: objects.volumes.values().cloned().collect(),
-            pods: objects.workloads.keys().filter_map(|key| state.pods.get(key)).flat_map(|pods| pods.values().cloned()).collect(),
+            pods: objects
+                .workloads
+                .keys()
+                .filter_map(|key| state.pods.get(key))
+                .flat_map(|pods| pods.values().cloned())
+                .collect(),
         };
         running.workloads.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         running.cron_jobs.sort_by(|a, b| a.name.cmp(&b.name));
@@ -174,9 +179,18 @@ impl RunningIndex {
     }
 
     /// Notes a scaling that the API server has accepted, before the watch tells of it.
-    pub fn note_scaled(&self, release: &str, kind: WorkloadKind, name: &str, replicas: i32, remember: Option<i32>, version: &str) {
+    pub fn note_scaled(
+        &self,
+        release: &str,
+        kind: WorkloadKind,
+        name: &str,
+        replicas: i32,
+        remember: Option<i32>,
+        version: &str,
+    ) {
         let mut state = self.0.write();
-        let workload = state.releases.get_mut(release).and_then(|objects| objects.workloads.get_mut(&(kind, name.to_owned())));
+        let workload =
+            state.releases.get_mut(release).and_then(|objects| objects.workloads.get_mut(&(kind, name.to_owned())));
         if let Some(workload) = workload.filter(|workload| !is_older(version, &workload.resource_version)) {
             workload.replicas = replicas;
             workload.observed = false;

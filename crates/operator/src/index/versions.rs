@@ -69,7 +69,8 @@ impl VersionIndex {
     /// A template's versions, newest first.
     pub fn of(&self, template: &str) -> Vec<StoredVersion> {
         let all = self.0.read();
-        let mut versions: Vec<StoredVersion> = all.iter().filter(|(key, _)| key.0 == template).map(|(_, version)| version.clone()).collect();
+        let mut versions: Vec<StoredVersion> =
+            all.iter().filter(|(key, _)| key.0 == template).map(|(_, version)| version.clone()).collect();
         versions.sort_by(|a, b| (b.created_at, &b.content.version).cmp(&(a.created_at, &a.content.version)));
         versions
     }

@@ -29,11 +29,19 @@ pub fn start(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, writers: Writers) {
     templates(ctx, tasks, writers.templates);
     environments(ctx, tasks, writers.environments);
     releases(ctx, tasks);
-    items::<Deployment>(ctx, tasks, "deployments", ItemKind::Workload(WorkloadKind::Deployment), |o| convert::deployment(o).map(Item::Workload));
-    items::<StatefulSet>(ctx, tasks, "statefulsets", ItemKind::Workload(WorkloadKind::StatefulSet), |o| convert::stateful_set(o).map(Item::Workload));
+    items::<Deployment>(ctx, tasks, "deployments", ItemKind::Workload(WorkloadKind::Deployment), |o| {
+        convert::deployment(o).map(Item::Workload)
+    });
+    items::<StatefulSet>(ctx, tasks, "statefulsets", ItemKind::Workload(WorkloadKind::StatefulSet), |o| {
+        convert::stateful_set(o).map(Item::Workload)
+    });
     items::<CronJob>(ctx, tasks, "cronjobs", ItemKind::CronJob, |o| convert::cron_job(o).map(Item::CronJob));
-    items::<Service>(ctx, tasks, "services", ItemKind::Service, |o| Some(Item::Service(o.name_any(), convert::service(o))));
-    items::<PersistentVolumeClaim>(ctx, tasks, "persistentvolumeclaims", ItemKind::Volume, |o| Some(Item::Volume(convert::volume(o))));
+    items::<Service>(ctx, tasks, "services", ItemKind::Service, |o| {
+        Some(Item::Service(o.name_any(), convert::service(o)))
+    });
+    items::<PersistentVolumeClaim>(ctx, tasks, "persistentvolumeclaims", ItemKind::Volume, |o| {
+        Some(Item::Volume(convert::volume(o)))
+    });
     pods(ctx, tasks);
     // Release Secrets carry the customer's label as well; their payloads are nobody's reference.
     let not_releases = "type!=helm.sh/release.v1";
@@ -197,7 +205,11 @@ fn references<K>(
         Event::InitApply(object) => buffer.push(read(&object)),
         Event::InitDone => {
             ctx.index.references.replace(kind, shared, std::mem::take(&mut buffer));
-            ctx.stores.environments.state().iter().for_each(|environment| ctx.triggers.environment(&environment.name_any()));
+            ctx.stores
+                .environments
+                .state()
+                .iter()
+                .for_each(|environment| ctx.triggers.environment(&environment.name_any()));
         }
         Event::Apply(object) => {
             let incoming = read(&object);
@@ -248,7 +260,9 @@ fn trigger_release(ctx: &Context, release: &str) {
 fn trigger_rivals_of_release(ctx: &Context, release: &str) {
     for environment in ctx.stores.environments.state() {
         let status = environment.status.as_ref();
-        let waits = status.and_then(|status| status.reason.as_deref()).is_some_and(|reason| matches!(reason, "HostTaken" | "ReleaseOwnedByAnother"));
+        let waits = status
+            .and_then(|status| status.reason.as_deref())
+            .is_some_and(|reason| matches!(reason, "HostTaken" | "ReleaseOwnedByAnother"));
         if waits && environment.name_any() != release {
             ctx.triggers.environment(&environment.name_any());
         }
@@ -264,7 +278,9 @@ fn trigger_referrers(ctx: &Context, object: &ObjectName) {
     for template in ctx.stores.templates.state() {
         let chart = &template.spec.chart;
         let named = chart.config_map_ref.as_ref().map(|map| &map.name).into_iter();
-        let mut named = named.chain(chart.pull_secret_ref.as_ref().map(|secret| &secret.name)).chain(chart.ca_ref.as_ref().map(|map| &map.name));
+        let mut named = named
+            .chain(chart.pull_secret_ref.as_ref().map(|secret| &secret.name))
+            .chain(chart.ca_ref.as_ref().map(|map| &map.name));
         if named.any(|name| *name == object.name) {
             ctx.triggers.template(&template.name_any());
         }
@@ -308,7 +324,11 @@ fn environments(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, mut writer: Writer<
         let gone = matches!(event, Event::Delete(_));
         writer.apply_watcher_event(&event);
         each(ctx, event, &ctx.stores.environments, |ctx, environment| {
-            if gone { ctx.index.claims.remove(environment) } else { ctx.index.claims.apply(environment) }
+            if gone {
+                ctx.index.claims.remove(environment)
+            } else {
+                ctx.index.claims.apply(environment)
+            }
             ctx.triggers.environment(&environment.name_any());
             ctx.triggers.customer(&environment.spec.customer_ref.name);
             ctx.triggers.template(&environment.spec.template_ref.name);
@@ -336,7 +356,8 @@ fn trigger_rivals(ctx: &Context, changed: &OdooEnvironment) {
         let same_release = release.is_some() && names(&other.spec).ok().map(|(_, release)| release) == release;
         let same_host = !claims.is_empty() && hosts(&other.spec).iter().any(|host| claims.contains(host));
         let same_customer = other.spec.customer_ref.name == changed.spec.customer_ref.name;
-        let waits_for_limit = same_customer && other.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("LimitExceeded");
+        let waits_for_limit =
+            same_customer && other.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("LimitExceeded");
         if same_release || same_host || waits_for_limit {
             ctx.triggers.environment(&other.name_any());
         }

@@ -49,7 +49,9 @@ pub async fn reconcile(customer: Arc<OdooCustomer>, ctx: Arc<Context>) -> Result
     let environments = rollup(environments_of(&ctx, &name));
     let in_use = environments.counts.total > 0;
     let deleting = customer.metadata.deletion_timestamp.is_some();
-    set_finalizer(&ctx, customer.as_ref(), in_use).await.map_err(|source| Error::Finalizer { name: name.clone(), source })?;
+    set_finalizer(&ctx, customer.as_ref(), in_use)
+        .await
+        .map_err(|source| Error::Finalizer { name: name.clone(), source })?;
     if deleting && !in_use {
         return Ok(Action::await_change());
     }
@@ -86,7 +88,8 @@ fn budget(ctx: &Context, now: Timestamp) -> u32 {
     let hour_ago = now - Duration::from_secs(3600);
     let recent = |customer: &OdooCustomer| {
         let stop = customer.status.as_ref().and_then(|status| status.stop.as_ref());
-        let since = stop.filter(|stop| stop.reason == "CustomerExpired").and_then(|stop| stop.since.parse::<Timestamp>().ok());
+        let since =
+            stop.filter(|stop| stop.reason == "CustomerExpired").and_then(|stop| stop.since.parse::<Timestamp>().ok());
         since.is_some_and(|since| since > hour_ago)
     };
     let used = ctx.stores.customers.state().iter().filter(|customer| recent(customer)).count();

@@ -60,9 +60,13 @@ pub async fn apply(
 ) -> Result<Applied, Error> {
     let generation = environment.metadata.generation.unwrap_or_default();
     match (step, wanted) {
-        (Step::Helm { action, revision }, Some(wanted)) => prepare(ctx, wanted, observed, (action, revision), generation, status).await,
+        (Step::Helm { action, revision }, Some(wanted)) => {
+            prepare(ctx, wanted, observed, (action, revision), generation, status).await
+        }
         (Step::Scale(scaling), Some(wanted)) => {
-            scale::apply(ctx, wanted.release.as_str(), &scaling).await.map_err(|(what, error)| Error::Scale(what, error))?;
+            scale::apply(ctx, wanted.release.as_str(), &scaling)
+                .await
+                .map_err(|(what, error)| Error::Scale(what, error))?;
             if let Some(action) = history::action_of(scaling.direction) {
                 history::note(status, action, generation, Timestamp::now());
             }
@@ -102,8 +106,13 @@ async fn prepare(
         _ => HelmAction::Upgrade,
     };
     let request = match action {
-        Action::Unlock => Ok(request::bare(ctx, wanted.release.as_str(), &observed.history, id.clone(), (helm_action, revision))),
-        _ => request::build(ctx, wanted, &observed.history, &observed.running, id.clone(), (helm_action, revision)).await?,
+        Action::Unlock => {
+            Ok(request::bare(ctx, wanted.release.as_str(), &observed.history, id.clone(), (helm_action, revision)))
+        }
+        _ => {
+            request::build(ctx, wanted, &observed.history, &observed.running, id.clone(), (helm_action, revision))
+                .await?
+        }
     };
     let request = match request {
         Ok(request) => request,
@@ -122,7 +131,8 @@ async fn prepare(
         Action::Unlock => Reason::Unlocking,
         _ => Reason::Upgrading,
     };
-    let template = TemplateStatus { name: wanted.version.template.clone(), version: wanted.version.content.version.clone() };
+    let template =
+        TemplateStatus { name: wanted.version.template.clone(), version: wanted.version.content.version.clone() };
     let by_person = status.observed_generation != Some(generation) || status.release.is_none();
     let until = Some(operation.deadline.0);
     status.operation = Some(Operation { template: Some(template), ..operation });

@@ -16,8 +16,8 @@ use odoofleet_api::environment::{Action as Operation, OdooEnvironmentStatus};
 use odoofleet_api::{OdooEnvironment, labels};
 use odoofleet_core::environment::Refusal;
 use odoofleet_core::environment::cleanup::{Brake, CleanupSituation, CleanupStep, plan};
-use odoofleet_core::environment::judge::{Verdict, judge};
 use odoofleet_core::environment::history;
+use odoofleet_core::environment::judge::{Verdict, judge};
 use odoofleet_core::environment::references::{hosts, names};
 use odoofleet_core::environment::validate::generated_secret;
 use odoofleet_core::template::StopPlan;
@@ -75,7 +75,8 @@ fn settle(
 ) -> bool {
     let Some(operation) = status.operation.clone() else { return ctx.pool.is_busy(release) };
     let report = environment.metadata.uid.as_deref().and_then(|uid| ctx.memory.report(uid));
-    let verdict = judge(&operation, &observed.history, report.as_ref(), ctx.pool.is_active(release, &operation.id), now);
+    let verdict =
+        judge(&operation, &observed.history, report.as_ref(), ctx.pool.is_active(release, &operation.id), now);
     history::settle(status, &verdict, "", now);
     matches!(verdict, Verdict::Running | Verdict::MayWriteUntil(_)) || ctx.pool.is_busy(release)
 }
@@ -91,13 +92,15 @@ fn stop_plan(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironm
 
 async fn is_kind_terminating(ctx: &Context) -> Result<bool, Error> {
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(ctx.client.clone());
-    let crd = api.get_opt("odooenvironments.odoofleet.dev").await.map_err(|error| Error::Cleanup("read the CRD", error))?;
+    let crd =
+        api.get_opt("odooenvironments.odoofleet.dev").await.map_err(|error| Error::Cleanup("read the CRD", error))?;
     Ok(crd.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
 }
 
 async fn is_namespace_terminating(ctx: &Context) -> Result<bool, Error> {
     let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let namespace = api.get_opt(&ctx.settings.namespace).await.map_err(|error| Error::Cleanup("read the namespace", error))?;
+    let namespace =
+        api.get_opt(&ctx.settings.namespace).await.map_err(|error| Error::Cleanup("read the namespace", error))?;
     Ok(namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))
 }
 
@@ -160,9 +163,19 @@ async fn let_go(ctx: &Context, environment: &OdooEnvironment) -> Result<Action, 
     Ok(Action::await_change())
 }
 
-async fn tell(ctx: &Context, environment: &OdooEnvironment, before: OdooEnvironmentStatus, refusal: &Refusal) -> Result<(), Error> {
+async fn tell(
+    ctx: &Context,
+    environment: &OdooEnvironment,
+    before: OdooEnvironmentStatus,
+    refusal: &Refusal,
+) -> Result<(), Error> {
     let generation = environment.metadata.generation.unwrap_or_default();
-    let ready = Wanted { type_: ConditionType::Ready, status: ConditionStatus::False, reason: refusal.reason, message: refusal.message.clone() };
+    let ready = Wanted {
+        type_: ConditionType::Ready,
+        status: ConditionStatus::False,
+        reason: refusal.reason,
+        message: refusal.message.clone(),
+    };
     let reconciling = Wanted { type_: ConditionType::Reconciling, status: ConditionStatus::True, ..ready.clone() };
     let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::now());
     let status = OdooEnvironmentStatus {
@@ -204,14 +217,19 @@ async fn uninstall(
         // Tried before: not more often than every half minute.
         let pause = Duration::from_secs(30);
         if Timestamp::now() < failures.at.0 + pause {
-            let refusal = Refusal::new(Reason::HelmFailed, format!("the uninstall failed and is tried again: {}", failures.message));
+            let refusal = Refusal::new(
+                Reason::HelmFailed,
+                format!("the uninstall failed and is tried again: {}", failures.message),
+            );
             tell(ctx, environment, status, &refusal).await?;
             return Ok(Action::requeue(pause));
         }
     }
     let id = operation_id();
     let request = request::bare(ctx, release, &observed.history, id.clone(), (HelmAction::Uninstall, revision));
-    let Some(operation) = record(ctx, id, (Operation::Uninstall, revision), generation, request.timeout_seconds).await? else {
+    let Some(operation) =
+        record(ctx, id, (Operation::Uninstall, revision), generation, request.timeout_seconds).await?
+    else {
         return Ok(Action::requeue(Duration::from_secs(2)));
     };
     status.operation = Some(operation);
@@ -228,8 +246,14 @@ enum Leftover {
 
 /// Volume claims that Helm itself made for the release, and Secrets that the operator generated for the environment.
 /// A label that comes from values proves nothing and is not looked at.
-async fn leftovers(ctx: &Context, environment: &OdooEnvironment, release: &str, observed: &Observed) -> Result<Vec<Leftover>, Error> {
-    let mut all: Vec<Leftover> = observed.running.volumes.iter().map(|volume| Leftover::Volume(volume.name.clone())).collect();
+async fn leftovers(
+    ctx: &Context,
+    environment: &OdooEnvironment,
+    release: &str,
+    observed: &Observed,
+) -> Result<Vec<Leftover>, Error> {
+    let mut all: Vec<Leftover> =
+        observed.running.volumes.iter().map(|volume| Leftover::Volume(volume.name.clone())).collect();
     let selector = format!("{}=true,{}={}", labels::GENERATED, labels::ENVIRONMENT, environment.name_any());
     let secrets = ctx.api::<Secret>().list_metadata(&ListParams::default().labels(&selector)).await;
     let secrets = secrets.map_err(|error| Error::Cleanup("list the generated Secrets", error))?;
@@ -247,7 +271,11 @@ async fn remove(ctx: &Context, environment: &OdooEnvironment, leftovers: &[Lefto
     let mut removed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for leftover in leftovers {
         let (kind, name, result) = match leftover {
-            Leftover::Volume(name) => ("PersistentVolumeClaim", name, ctx.api::<PersistentVolumeClaim>().delete(name, &params).await.map(drop)),
+            Leftover::Volume(name) => (
+                "PersistentVolumeClaim",
+                name,
+                ctx.api::<PersistentVolumeClaim>().delete(name, &params).await.map(drop),
+            ),
             Leftover::Secret(name) => ("Secret", name, ctx.api::<Secret>().delete(name, &params).await.map(drop)),
         };
         match result {
@@ -257,7 +285,8 @@ async fn remove(ctx: &Context, environment: &OdooEnvironment, leftovers: &[Lefto
         removed.entry(kind).or_default().push(name);
     }
     let list: Vec<String> = removed.iter().map(|(kind, names)| format!("{kind} {}", names.join(", "))).collect();
-    let note = format!("removed {}; an external database and volumes with reclaim policy Retain remain", list.join("; "));
+    let note =
+        format!("removed {}; an external database and volumes with reclaim policy Retain remain", list.join("; "));
     report::publish(ctx, &environment.object_ref(&()), EventType::Normal, "DataRemoved", "Delete", note).await;
     Ok(())
 }

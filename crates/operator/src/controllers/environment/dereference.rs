@@ -11,7 +11,8 @@ use odoofleet_api::environment::OdooEnvironmentStatus;
 use odoofleet_api::{OdooEnvironment, OdooTemplate};
 use odoofleet_core::environment::Refusal;
 use odoofleet_core::environment::references::{
-    CustomerView, ObjectKind, ObjectName, ReferencedObject, References, Rival, VersionView, hosts, is_older, named_objects, names,
+    CustomerView, ObjectKind, ObjectName, ReferencedObject, References, Rival, VersionView, hosts, is_older,
+    named_objects, names,
 };
 
 use super::Error;
@@ -20,7 +21,11 @@ use crate::controllers::template::rollout;
 use crate::index::StoredVersion;
 
 /// Collects everything outside the spec that decides what an environment should be.
-pub async fn dereference(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironmentStatus) -> Result<References, Error> {
+pub async fn dereference(
+    ctx: &Context,
+    environment: &OdooEnvironment,
+    status: &OdooEnvironmentStatus,
+) -> Result<References, Error> {
     let mut objects = BTreeMap::new();
     for name in named_objects(&environment.spec) {
         let object = match ctx.index.references.get(&name) {
@@ -68,7 +73,9 @@ async fn version(
 ) -> Result<Result<VersionView, Refusal>, Error> {
     let name = &environment.spec.template_ref.name;
     let Some(template) = ctx.stores.templates.get(&ObjectRef::new(name).within(&ctx.settings.namespace)) else {
-        let message = format!("template \"{name}\" does not exist: create the OdooTemplate, or name another; what runs goes on until then");
+        let message = format!(
+            "template \"{name}\" does not exist: create the OdooTemplate, or name another; what runs goes on until then"
+        );
         return Ok(Err(Refusal::new(Reason::TemplateNotFound, message)));
     };
     let (stored, waits_for) = match choose_version(ctx, &template, environment, status) {
@@ -77,15 +84,23 @@ async fn version(
     };
     let loaded = match ctx.charts.load(&ctx.api::<ConfigMap>(), &stored.content.chart_digest).await {
         Ok(loaded) => loaded,
-        Err(error @ crate::charts::LoadError::Missing(_)) => return Ok(Err(Refusal::new(Reason::ChartUnavailable, error.to_string()))),
+        Err(error @ crate::charts::LoadError::Missing(_)) => {
+            return Ok(Err(Refusal::new(Reason::ChartUnavailable, error.to_string())));
+        }
         Err(error) => return Err(error.into()),
     };
     let schema = match &stored.content.values_schema {
         Some(schema) => ctx.charts.compiled(&stored.digest, schema),
         None => loaded.schema,
     };
-    let view =
-        VersionView { template: name.clone(), content: stored.content, digest: stored.digest, chart: loaded.chart, schema, waits_for };
+    let view = VersionView {
+        template: name.clone(),
+        content: stored.content,
+        digest: stored.digest,
+        chart: loaded.chart,
+        schema,
+        waits_for,
+    };
     Ok(Ok(view))
 }
 
@@ -114,14 +129,21 @@ fn choose_version(
 }
 
 fn no_version(ctx: &Context, template: &str, version: &str) -> Refusal {
-    let known: Vec<String> = ctx.index.versions.of(template).into_iter().map(|stored| stored.content.version.clone()).collect();
+    let known: Vec<String> =
+        ctx.index.versions.of(template).into_iter().map(|stored| stored.content.version.clone()).collect();
     let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
-    Refusal::new(Reason::VersionNotFound, format!("template \"{template}\" has no version \"{version}\"; there is: {known}"))
+    Refusal::new(
+        Reason::VersionNotFound,
+        format!("template \"{template}\" has no version \"{version}\"; there is: {known}"),
+    )
 }
 
 fn not_ready(template: &OdooTemplate) -> Refusal {
     let conditions = template.status.iter().flat_map(|status| &status.conditions);
-    let problem = conditions.filter(|condition| condition.type_ == "Ready" && condition.status == "False").map(|condition| condition.message.clone()).next();
+    let problem = conditions
+        .filter(|condition| condition.type_ == "Ready" && condition.status == "False")
+        .map(|condition| condition.message.clone())
+        .next();
     let name = template.name_any();
     match problem {
         Some(problem) => Refusal::new(Reason::TemplateNotReady, format!("template \"{name}\" is not ready: {problem}")),
@@ -133,7 +155,9 @@ fn not_ready(template: &OdooTemplate) -> Refusal {
 fn rivals(ctx: &Context, environment: &OdooEnvironment) -> Vec<Rival> {
     let (own_hosts, own_name) = (hosts(&environment.spec), environment.name_any());
     let release = names(&environment.spec).map(|(_, release)| release.to_string()).unwrap_or_default();
-    let claims = |release_name: &str, other_hosts: &[String]| release_name == release || own_hosts.iter().any(|host| other_hosts.contains(host));
+    let claims = |release_name: &str, other_hosts: &[String]| {
+        release_name == release || own_hosts.iter().any(|host| other_hosts.contains(host))
+    };
     let others = ctx.stores.environments.state();
     let others = others.iter().filter(|other| other.name_any() != own_name).filter_map(|other| {
         let other_release = names(&other.spec).map(|(_, release)| release.to_string()).unwrap_or_default();
@@ -147,7 +171,8 @@ fn rivals(ctx: &Context, environment: &OdooEnvironment) -> Vec<Rival> {
             retained: false,
         })
     });
-    let retained = ctx.index.releases.retained().into_iter().filter(|retained| claims(&retained.release, &retained.hosts));
+    let retained =
+        ctx.index.releases.retained().into_iter().filter(|retained| claims(&retained.release, &retained.hosts));
     let retained = retained.map(|retained| Rival {
         environment: retained.environment,
         customer: retained.customer,

@@ -102,7 +102,8 @@ async fn look_only(environment: &OdooEnvironment, ctx: &Context) -> Result<Actio
     let status = ctx.memory.status(environment);
     let references = dereference::dereference(ctx, environment, &status).await?;
     let (wanted, observed) = (validate(environment, &references), observe(ctx, environment));
-    update_status::update(ctx, environment, wanted.as_ref(), &observed, &Step::Nothing, &status, Timestamp::now()).await?;
+    update_status::update(ctx, environment, wanted.as_ref(), &observed, &Step::Nothing, &status, Timestamp::now())
+        .await?;
     Ok(Action::requeue(resync()))
 }
 
@@ -176,7 +177,9 @@ fn note_restart(environment: &OdooEnvironment, status: &mut OdooEnvironmentStatu
 /// Watches tell of everything but the passing of time.
 fn next_look(step: &Step, now: Timestamp) -> Duration {
     match step {
-        Step::Wait { until: Some(until), .. } => Duration::try_from(until.duration_since(now)).unwrap_or_default() + Duration::from_millis(100),
+        Step::Wait { until: Some(until), .. } => {
+            Duration::try_from(until.duration_since(now)).unwrap_or_default() + Duration::from_millis(100)
+        }
         _ => resync(),
     }
 }

@@ -49,8 +49,12 @@ async fn finished(ctx: &Context, outcome: Outcome) {
     let operation = format!("{:?}", outcome.action).to_lowercase();
     ctx.metrics.helm_finished(&operation, &class, outcome.duration);
     match &outcome.result {
-        Ok(()) => tracing::info!(release = outcome.release, operation, revision = outcome.expected_revision, took = ?outcome.duration, "Helm operation succeeded"),
-        Err(error) => tracing::warn!(release = outcome.release, operation, class, message = error.message, details = ?error.details, "Helm operation failed"),
+        Ok(()) => {
+            tracing::info!(release = outcome.release, operation, revision = outcome.expected_revision, took = ?outcome.duration, "Helm operation succeeded")
+        }
+        Err(error) => {
+            tracing::warn!(release = outcome.release, operation, class, message = error.message, details = ?error.details, "Helm operation failed")
+        }
     }
     refresh(ctx, &outcome.release, outcome.expected_revision).await;
     let report = Report { operation: outcome.id, result: outcome.result.map_err(|error| failure(&error)) };

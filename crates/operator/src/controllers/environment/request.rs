@@ -57,7 +57,10 @@ pub async fn build(
     let mut allowed_secrets = ctx.index.references.secrets_for(wanted.customer.as_str());
     allowed_secrets.push(wanted.generated_secret.clone());
     Ok(Ok(Request {
-        chart: Some(Chart { path: path.to_string_lossy().into_owned(), sha256: wanted.version.content.chart_digest.clone() }),
+        chart: Some(Chart {
+            path: path.to_string_lossy().into_owned(),
+            sha256: wanted.version.content.chart_digest.clone(),
+        }),
         values,
         labels: wanted.release_labels(revision).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         replicas: live_replicas(wanted, running),
@@ -99,7 +102,9 @@ fn live_replicas(wanted: &Validated, running: &Running) -> BTreeMap<String, i32>
     let applications = running
         .workloads
         .iter()
-        .filter(|workload| wanted.stop_plan.role(workload.kind, &workload.name) == odoofleet_api::template::WorkloadRole::Application)
+        .filter(|workload| {
+            wanted.stop_plan.role(workload.kind, &workload.name) == odoofleet_api::template::WorkloadRole::Application
+        })
         .count();
     running
         .workloads
@@ -128,8 +133,18 @@ async fn read(ctx: &Context, fed: &FedValue) -> Result<Result<String, Refusal>, 
             })
         }
     };
-    let missing = || Refusal::new(Reason::ReferenceNotFound, format!("{:?} \"{name}\" or its key \"{}\" is gone", fed.object.kind, fed.key));
-    let binary = |_| Refusal::new(Reason::ValueNotAllowed, format!("key \"{}\" of {:?} \"{name}\" is not text: values are text", fed.key, fed.object.kind));
+    let missing = || {
+        Refusal::new(
+            Reason::ReferenceNotFound,
+            format!("{:?} \"{name}\" or its key \"{}\" is gone", fed.object.kind, fed.key),
+        )
+    };
+    let binary = |_| {
+        Refusal::new(
+            Reason::ValueNotAllowed,
+            format!("key \"{}\" of {:?} \"{name}\" is not text: values are text", fed.key, fed.object.kind),
+        )
+    };
     Ok(bytes.ok_or_else(missing).and_then(|bytes| String::from_utf8(bytes).map_err(binary)))
 }
 
@@ -164,6 +179,9 @@ async fn is_own_secret(ctx: &Context, wanted: &Validated) -> Result<Result<(), R
     if owner.as_deref() == Some(wanted.customer.as_str()) {
         return Ok(Ok(()));
     }
-    let message = format!("Secret \"{}\" exists and does not carry label odoofleet.dev/customer={}: it is in the way of the generated passwords; rename or remove it", wanted.generated_secret, wanted.customer);
+    let message = format!(
+        "Secret \"{}\" exists and does not carry label odoofleet.dev/customer={}: it is in the way of the generated passwords; rename or remove it",
+        wanted.generated_secret, wanted.customer
+    );
     Ok(Err(Refusal::new(Reason::ReferenceNotAllowed, message)))
 }

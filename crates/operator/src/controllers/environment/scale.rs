@@ -19,7 +19,8 @@ use crate::context::Context;
 pub async fn apply(ctx: &Context, release: &str, step: &ScaleStep) -> Result<(), (String, kube::Error)> {
     for (name, suspend) in &step.cron_jobs {
         let patch = Patch::Merge(json!({ "spec": { "suspend": suspend } }));
-        found(ctx.api::<CronJob>().patch(name, &params(), &patch).await).map_err(|error| (format!("CronJob \"{name}\""), error))?;
+        found(ctx.api::<CronJob>().patch(name, &params(), &patch).await)
+            .map_err(|error| (format!("CronJob \"{name}\""), error))?;
     }
     for scaling in &step.workloads {
         let result = match scaling.kind {
@@ -46,7 +47,14 @@ where
     let patch = json!({ "spec": { "replicas": scaling.replicas } });
     if let Some(scale) = found(api.patch_scale(&scaling.name, &params(), &Patch::Merge(patch)).await)? {
         let version = scale.metadata.resource_version.unwrap_or_default();
-        ctx.index.running.note_scaled(release, scaling.kind, &scaling.name, scaling.replicas, scaling.remember, &version);
+        ctx.index.running.note_scaled(
+            release,
+            scaling.kind,
+            &scaling.name,
+            scaling.replicas,
+            scaling.remember,
+            &version,
+        );
     }
     Ok(())
 }

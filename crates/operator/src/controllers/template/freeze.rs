@@ -50,7 +50,9 @@ pub async fn ensure(ctx: &Context, template: &OdooTemplate) -> kube::Result<Resu
 }
 
 fn content_changed(version: &str) -> Refusal {
-    let message = format!("the content changed under version \"{version}\", which stays what it was: give the new content another version, or take the change back");
+    let message = format!(
+        "the content changed under version \"{version}\", which stays what it was: give the new content another version, or take the change back"
+    );
     Refusal::new(Reason::VersionContentChanged, message)
 }
 
@@ -89,7 +91,11 @@ async fn create(ctx: &Context, template: &OdooTemplate, content: &VersionContent
         // Made by an earlier look whose event is still on its way.
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let known = ctx.index.versions.get(&name, &content.version);
-            Ok(if known.is_none_or(|known| known.content.describes(&template.spec)) { Ok(()) } else { Err(content_changed(&content.version)) })
+            Ok(if known.is_none_or(|known| known.content.describes(&template.spec)) {
+                Ok(())
+            } else {
+                Err(content_changed(&content.version))
+            })
         }
         Err(error) => Err(error),
     }

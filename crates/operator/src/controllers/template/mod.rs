@@ -59,7 +59,9 @@ pub async fn reconcile(template: Arc<OdooTemplate>, ctx: Arc<Context>) -> Result
     let environments = environments_of(&ctx, &name);
     let in_use = !environments.is_empty();
     let deleting = template.metadata.deletion_timestamp.is_some();
-    set_finalizer(&ctx, template.as_ref(), in_use).await.map_err(|source| Error::Finalizer { name: name.clone(), source })?;
+    set_finalizer(&ctx, template.as_ref(), in_use)
+        .await
+        .map_err(|source| Error::Finalizer { name: name.clone(), source })?;
     if deleting && !in_use {
         // The versions go with their owner; their charts are removed by the next template that looks.
         return Ok(Action::await_change());
@@ -71,7 +73,9 @@ pub async fn reconcile(template: Arc<OdooTemplate>, ctx: Arc<Context>) -> Result
     };
     let status = status(&ctx, &template, &environments, &frozen);
     if template.status.as_ref() != Some(&status) {
-        apply_status(&ctx, template.as_ref(), &status).await.map_err(|source| Error::Status { name: name.clone(), source })?;
+        apply_status(&ctx, template.as_ref(), &status)
+            .await
+            .map_err(|source| Error::Status { name: name.clone(), source })?;
     }
     freeze::prune(&ctx, &template, &environments).await.map_err(|source| Error::Version { name, source })?;
     let again = matches!(&frozen, Err(refusal) if refusal.reason == Reason::ChartUnavailable);
@@ -82,7 +86,12 @@ fn environments_of(ctx: &Context, template: &str) -> Vec<Arc<OdooEnvironment>> {
     ctx.stores.environments.state_filter(|environment| environment.spec.template_ref.name == template)
 }
 
-fn status(ctx: &Context, template: &OdooTemplate, environments: &[Arc<OdooEnvironment>], frozen: &Result<(), Refusal>) -> OdooTemplateStatus {
+fn status(
+    ctx: &Context,
+    template: &OdooTemplate,
+    environments: &[Arc<OdooEnvironment>],
+    frozen: &Result<(), Refusal>,
+) -> OdooTemplateStatus {
     let old = template.status.clone().unwrap_or_default();
     let (name, now) = (template.name_any(), Time(Timestamp::now()));
     let generation = template.metadata.generation.unwrap_or_default();
@@ -100,7 +109,10 @@ fn status(ctx: &Context, template: &OdooTemplate, environments: &[Arc<OdooEnviro
     let requested = template.annotations().get(labels::REQUESTED_AT).cloned();
     OdooTemplateStatus {
         observed_generation: Some(generation),
-        chart: newest.as_ref().map(|newest| format!("{}-{}", newest.content.chart_name, newest.content.chart_version)).or(old.chart),
+        chart: newest
+            .as_ref()
+            .map(|newest| format!("{}-{}", newest.content.chart_name, newest.content.chart_version))
+            .or(old.chart),
         in_use: Some(i32::try_from(environments.len()).unwrap_or(i32::MAX)),
         versions: versions.collect(),
         rollout: newest.map(|_| rollout::status(template, environments)),
@@ -118,7 +130,8 @@ pub fn holds(environment: &OdooEnvironment, template: &str, version: &str) -> bo
 fn conditions(template: &OdooTemplate, in_use: usize, frozen: &Result<(), Refusal>) -> Vec<Wanted> {
     let condition = |type_, status: ConditionStatus, reason, message: String| Wanted { type_, status, reason, message };
     if template.metadata.deletion_timestamp.is_some() {
-        let message = format!("deleting: in use by {in_use} environment(s); delete them or move them to another template first");
+        let message =
+            format!("deleting: in use by {in_use} environment(s); delete them or move them to another template first");
         return vec![condition(ConditionType::Ready, ConditionStatus::False, Reason::InUse, message)];
     }
     if template.spec.paused.unwrap_or_default() {

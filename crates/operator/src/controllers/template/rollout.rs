@@ -21,7 +21,11 @@ pub fn status(template: &OdooTemplate, environments: &[Arc<OdooEnvironment>]) ->
     let followers = followers(template, environments);
     let spec = template.spec.rollout.clone().unwrap_or_default();
     let paused = spec.paused.unwrap_or_default() || template.spec.paused.unwrap_or_default();
-    let before = template.status.as_ref().and_then(|status| status.rollout.as_ref()).filter(|rollout| rollout.version == *version);
+    let before = template
+        .status
+        .as_ref()
+        .and_then(|status| status.rollout.as_ref())
+        .filter(|rollout| rollout.version == *version);
     let before = before.map_or(0, |rollout| usize::try_from(rollout.admitted).unwrap_or_default());
     let concurrent = usize::try_from(spec.max_concurrent.unwrap_or(DEFAULT_CONCURRENT)).unwrap_or(1);
     let decision = decide_rollout(&followers, before, concurrent, paused);
@@ -32,7 +36,9 @@ pub fn status(template: &OdooTemplate, environments: &[Arc<OdooEnvironment>]) ->
         total: count(followers.len()),
         done: count(decision.done),
         failed: decision.failed.into_iter().take(NAMED).collect(),
-        pinned: count(environments.iter().filter(|environment| environment.spec.template_ref.version.is_some()).count()),
+        pinned: count(
+            environments.iter().filter(|environment| environment.spec.template_ref.version.is_some()).count(),
+        ),
     }
 }
 
@@ -47,7 +53,8 @@ pub fn admits(template: &OdooTemplate, environments: &[Arc<OdooEnvironment>], en
 fn followers(template: &OdooTemplate, environments: &[Arc<OdooEnvironment>]) -> Vec<Follower> {
     let name = template.name_any();
     let follows = |environment: &&Arc<OdooEnvironment>| {
-        environment.spec.template_ref.version.is_none() && environment.spec.placement.unwrap_or_default() == Placement::Cluster
+        environment.spec.template_ref.version.is_none()
+            && environment.spec.placement.unwrap_or_default() == Placement::Cluster
     };
     let mut followers: Vec<Follower> = environments
         .iter()
@@ -57,7 +64,10 @@ fn followers(template: &OdooTemplate, environments: &[Arc<OdooEnvironment>]) -> 
             uid: environment.uid().unwrap_or_default(),
             stage: environment.spec.stage,
             on_newest: holds(environment, &name, &template.spec.version),
-            well: matches!(environment.status.as_ref().and_then(|status| status.phase), Some(Phase::Running | Phase::Stopped | Phase::Offline)),
+            well: matches!(
+                environment.status.as_ref().and_then(|status| status.phase),
+                Some(Phase::Running | Phase::Stopped | Phase::Offline)
+            ),
         })
         .collect();
     order(&mut followers);
