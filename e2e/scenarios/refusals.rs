@@ -96,7 +96,15 @@ async fn what_only_helm_can_know_is_told_without_a_retry_and_mended_by_an_input(
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
     let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: x}\nrules: []\n";
-    let secret_of_another = "apiVersion: v1\nkind: Pod\nmetadata: {name: \"{{ .Release.Name }}-thief\"}\nspec:\n  containers:\n    - name: c\n      image: x\n      envFrom: [{secretRef: {name: globex-odoofleet}}]\n";
+    let secret_of_another = r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: "{{ .Release.Name }}-thief"}
+spec:
+  selector: {matchLabels: {app: thief}}
+  template:
+    metadata: {labels: {app: thief}}
+    spec: {containers: [{name: c, image: x, envFrom: [{secretRef: {name: globex-odoofleet}}]}]}
+"#;
     let cases = [
         (Chart::small("2.0.0").with("templates/x.yaml", "{{ fail \"on purpose\" }}"), "RenderFailed", "x.yaml"),
         (Chart::small("2.0.0").with("templates/x.yaml", role), "KindNotAllowed", "Role"),

@@ -75,12 +75,14 @@ async fn followers_move_a_bounded_number_at_a_time_and_pinned_ones_stay() -> Res
     second["spec"]["values"] = json!({ "note": "second" });
     second["spec"]["rollout"] = json!({ "maxConcurrent": 2 });
     let broken =
-        Chart::small("2.0.0").with("templates/claim.yaml", CLAIM).with("templates/web.yaml", &with_claim(&world)?);
+        Chart::small("2.0.0").with("templates/claim.yaml", CLAIM).with("templates/web.yaml", WEB_WITH_CLAIM);
     world.put_chart(&broken).await?;
     world.apply(&second).await?;
     let template = world
         .wait::<OdooTemplate>("small", "rolling", |t| {
-            t.status.as_ref().and_then(|s| s.rollout.as_ref()).is_some_and(|r| r.version == "2" && r.failed.len() == 2)
+            let status = t.status.clone().unwrap_or_default();
+            let moved = status.versions.iter().any(|version| version.version == "2" && version.in_use == 2);
+            moved && status.rollout.is_some_and(|rollout| rollout.version == "2")
         })
         .await?;
     let rollout = template.status.unwrap().rollout.unwrap();
@@ -102,8 +104,7 @@ async fn followers_move_a_bounded_number_at_a_time_and_pinned_ones_stay() -> Res
 const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: \"{{ .Release.Name }}-never\"}\nspec:\n  accessModes: [ReadWriteOnce]\n  storageClassName: no-such-class\n  resources: {requests: {storage: 1Gi}}\n";
 
 /// The small chart's Deployment with a volume that is never bound.
-fn with_claim(_: &World) -> anyhow::Result<String> {
-    Ok(r#"apiVersion: apps/v1
+const WEB_WITH_CLAIM: &str = r#"apiVersion: apps/v1
 kind: Deployment
 metadata: {name: "{{ .Release.Name }}-web"}
 spec:
@@ -119,9 +120,7 @@ spec:
         - name: odoo
           image: "odoo:{{ .Values.image.tag }}"
           securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
-"#
-    .to_owned())
-}
+"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn content_changed_under_the_same_version_is_refused_and_nobody_moves() -> Result {

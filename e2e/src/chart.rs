@@ -71,6 +71,7 @@ kind: Deployment
 metadata: {name: "{{ .Release.Name }}-web"}
 spec:
   replicas: {{ .Values.replicaCount }}
+  strategy: {type: Recreate}
   selector: {matchLabels: {app: "{{ .Release.Name }}-web"}}
   template:
     metadata: {labels: {app: "{{ .Release.Name }}-web"}}

@@ -22,6 +22,7 @@ pub fn template(name: &str, version: &str) -> Value {
                 { "to": "replicaCount", "from": "replicas" },
                 { "to": "customer.id", "from": "customer.id" },
                 { "to": "host", "from": "ingress.host" },
+                { "to": "aliases", "from": "ingress.aliases" },
                 { "to": "image.tag", "from": "image.tag" },
             ],
             "stop": { "workloads": [

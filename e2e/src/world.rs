@@ -100,8 +100,9 @@ impl World {
                 .await?;
         let world = Self {
             client: Client::try_from(config)?,
-            namespace: format!("odoo-{name}"),
-            system: format!("system-{name}"),
+            // The process id lets scenarios run again on a cluster that is still there.
+            namespace: format!("odoo-{name}-{:x}", std::process::id()),
+            system: format!("system-{name}-{:x}", std::process::id()),
             folder: tempfile::tempdir()?,
             operator: None,
             flags: flags.iter().map(ToString::to_string).collect(),
@@ -138,7 +139,7 @@ impl World {
         let watch = format!("watchNamespace={}", self.namespace);
         let settings =
             ["replicas=0", "crds.install=false", "roles.create=false", "policies.create=false", watch.as_str()];
-        let release = format!("fleet-{name}");
+        let release = format!("fleet-{name}-{:x}", std::process::id());
         let chart = chart.to_string_lossy();
         let mut arguments =
             vec!["install", release.as_str(), &chart, "--namespace", &self.system, "--create-namespace"];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use odoofleet_api::labels;
+use odoofleet_api::{OdooEnvironment, labels};
 
 /// What the labels and the metadata of one release Secret say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +104,13 @@ impl Ownership {
             revision: number(labels::REVISION),
             retained_at: number(labels::RETAINED_AT),
         }
+    }
+
+    /// Whether an environment may look at the release: it is its own, or nobody's.
+    pub fn may_belong_to(&self, environment: &OdooEnvironment) -> bool {
+        let name = environment.metadata.name.as_deref();
+        !self.is_ours()
+            || (self.customer.as_deref() == Some(&environment.spec.customer_ref.name) && self.environment.as_deref() == name)
     }
 
     /// Whether any of our labels is there: a release without them was never ours.

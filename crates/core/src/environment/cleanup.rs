@@ -22,10 +22,6 @@ pub struct CleanupSituation<'a> {
     pub running: &'a Running,
     /// Which workload plays which part.
     pub stop_plan: &'a StopPlan,
-    /// Whether the kind itself is being deleted.
-    pub kind_terminating: bool,
-    /// Whether the namespace is being deleted.
-    pub namespace_terminating: bool,
     /// Whether a Helm operation of ours runs.
     pub operation_running: bool,
     /// Volumes and generated Secrets that are still there, for policy Delete.
@@ -59,10 +55,6 @@ pub enum CleanupStep {
 
 /// Chooses the step.
 pub fn plan(situation: &CleanupSituation<'_>) -> CleanupStep {
-    // Deletion of the kind or of the namespace is nobody's word about this environment.
-    if situation.kind_terminating || situation.namespace_terminating {
-        return CleanupStep::LetGo;
-    }
     let Some(newest) = situation.history.newest() else { return without_release(situation) };
     if !is_own(newest, situation) {
         return CleanupStep::LetGo;
@@ -192,8 +184,6 @@ mod tests {
             history,
             running,
             stop_plan: &stop_plan,
-            kind_terminating: false,
-            namespace_terminating: false,
             operation_running: false,
             leftovers: true,
         };
@@ -221,11 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_happens_to_a_release_for_the_sake_of_a_kind_a_namespace_or_a_stranger() {
+    fn nothing_happens_to_a_release_of_another_or_of_nobody() {
         for policy in [DeletionPolicy::Retain, DeletionPolicy::Delete, DeletionPolicy::Orphan] {
-            let (release, up) = (history(|_| {}), running(2, 2));
-            assert_eq!(step(policy, &release, &up, |s| s.kind_terminating = true), CleanupStep::LetGo);
-            assert_eq!(step(policy, &release, &up, |s| s.namespace_terminating = true), CleanupStep::LetGo);
+            let up = running(2, 2);
             let another = history(|revision| revision.ownership.customer = Some("a".into()));
             assert_eq!(step(policy, &another, &up, |_| {}), CleanupStep::LetGo);
             let foreign = history(|revision| revision.ownership = Ownership::default());

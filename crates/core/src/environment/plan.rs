@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::{Action, Failures, OdooEnvironmentStatus};
+use odoofleet_api::template::WorkloadRole;
 
 use super::Refusal;
 use super::judge::Verdict;
@@ -13,6 +14,7 @@ use super::validate::Validated;
 use crate::digest;
 use crate::observed::Running;
 use crate::release::{History, ReleaseState, Revision};
+use crate::template::StopPlan;
 
 /// First pause after a failure; it doubles up to [`LAST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(10);
@@ -237,7 +239,7 @@ fn settled(situation: &Situation<'_>) -> Step {
 /// One pod at a time, and only while the others are ready.
 fn restart(situation: &Situation<'_>, before: Timestamp) -> Option<Step> {
     let plan = &situation.wanted.stop_plan;
-    let application = |kind, name: &str| plan.role(kind, name) == odoofleet_api::template::WorkloadRole::Application;
+    let application = |kind, name: &str| plan.role(kind, name) == WorkloadRole::Application;
     let pods: Vec<_> = situation.running.pods.iter().filter(|pod| application(pod.owner.0, &pod.owner.1)).collect();
     let old = pods.iter().find(|pod| pod.created_at < before && !pod.deleting)?;
     let busy = pods.iter().any(|pod| pod.deleting || (!pod.ready && pod.created_at >= before));
@@ -252,9 +254,10 @@ fn restart(situation: &Situation<'_>, before: Timestamp) -> Option<Step> {
     Some(Step::RestartPod { name: old.name.clone(), uid: old.uid.clone() })
 }
 
-/// Whether a restart that was asked for is complete.
-pub fn restart_is_over(running: &Running, before: Timestamp) -> bool {
-    running.pods.iter().all(|pod| pod.created_at >= before && !pod.deleting)
+/// Whether a restart that was asked for is complete. Databases are not restarted.
+pub fn restart_is_over(running: &Running, plan: &StopPlan, before: Timestamp) -> bool {
+    let applications = running.pods.iter().filter(|pod| plan.role(pod.owner.0, &pod.owner.1) == WorkloadRole::Application);
+    applications.into_iter().all(|pod| pod.created_at >= before && !pod.deleting)
 }
 
 #[cfg(test)]

@@ -114,8 +114,10 @@ pub struct Rival {
     pub release: String,
     /// Its hosts.
     pub hosts: Vec<String>,
-    /// Whether it came first.
-    pub older: bool,
+    /// Whether the release name is rather its own than the environment's.
+    pub has_release: bool,
+    /// Whether the hosts are rather its own than the environment's.
+    pub has_hosts: bool,
     /// Whether it is a retained release whose environment is gone.
     pub retained: bool,
 }

@@ -15,7 +15,7 @@ use super::diagnosis::{Diagnosis, diagnose, last_failure};
 use super::plan::{STALLED_FAILURES, Step};
 use super::validate::Validated;
 use crate::observed::Running;
-use crate::release::{History, ReleaseState};
+use crate::release::{History, ReleaseState, Revision};
 use crate::template::StopPlan;
 
 /// What a status is derived from.
@@ -53,7 +53,7 @@ pub fn derive(inputs: &StatusInputs<'_>) -> OdooEnvironmentStatus {
     let environment = inputs.environment;
     let generation = environment.metadata.generation.unwrap_or_default();
     let plan = inputs.wanted.map_or_else(|_| StopPlan::default(), |wanted| wanted.stop_plan.clone());
-    let replicas = inputs.wanted.map_or(environment.spec.replicas, |wanted| wanted.replicas);
+    let replicas = replicas(inputs);
     let view = view(inputs, &diagnose(replicas, inputs.running, &plan));
     let mut status = inputs.before.clone();
     status.observed_generation = Some(generation);
@@ -66,11 +66,24 @@ pub fn derive(inputs: &StatusInputs<'_>) -> OdooEnvironmentStatus {
     }
     release(&mut status, inputs);
     workloads(&mut status, inputs.running, &plan);
-    status.endpoints =
-        endpoints(&environment.spec, inputs.running, inputs.node_address, environment.metadata.namespace.as_deref());
+    if is_current(inputs) {
+        let namespace = environment.metadata.namespace.as_deref();
+        status.endpoints = endpoints(&environment.spec, inputs.running, inputs.node_address, namespace);
+    } else if inputs.history.is_empty() {
+        status.endpoints = Vec::new();
+    }
     status.url = status.endpoints.first().map(|endpoint| endpoint.address.clone());
     status.conditions = merge(&inputs.before.conditions, conditions(inputs, &view), generation, &Time(inputs.now));
     status
+}
+
+/// What should run. Where nothing is done about the spec's wish, what runs is measured by itself.
+fn replicas(inputs: &StatusInputs<'_>) -> i32 {
+    let left_alone = inputs.environment.spec.paused.unwrap_or_default() || matches!(inputs.step, Step::Refuse(_));
+    match inputs.wanted {
+        Ok(wanted) if !left_alone => wanted.replicas,
+        _ => inputs.running.workloads.iter().map(|workload| workload.replicas).max().unwrap_or_default(),
+    }
 }
 
 fn annotation(environment: &OdooEnvironment, key: &str) -> Option<String> {
@@ -187,8 +200,14 @@ fn serves(running: &Running) -> bool {
     running.workloads.iter().all(|workload| workload.replicas == 0 || workload.ready_replicas > 0)
 }
 
+/// Whether the release holds what the spec wants: only then does the spec say what is there.
+fn is_current(inputs: &StatusInputs<'_>) -> bool {
+    inputs.wanted.is_ok_and(|wanted| ReleaseState::of(inputs.history, &wanted.claim()) == ReleaseState::Current)
+}
+
 fn release(status: &mut OdooEnvironmentStatus, inputs: &StatusInputs<'_>) {
-    let Some(newest) = inputs.history.newest() else {
+    let claimed = |newest: &&Revision| newest.ownership.may_belong_to(inputs.environment);
+    let Some(newest) = inputs.history.newest().filter(claimed) else {
         status.release = None;
         return;
     };

@@ -141,12 +141,12 @@ fn check_rivals(
     let hosts = hosts(spec);
     let name = environment.metadata.name.as_deref().unwrap_or_default();
     for rival in &references.rivals {
-        let returns = rival.retained && rival.environment == name && rival.customer == customer.as_str();
-        if returns || !(rival.older || rival.retained) {
+        // Whoever comes back to what was retained for it.
+        if rival.retained && rival.environment == name && rival.customer == customer.as_str() {
             continue;
         }
         let holder = if rival.retained { "the retained release" } else { "environment" };
-        if rival.release == release.as_str() {
+        if rival.has_release && rival.release == release.as_str() {
             let message = format!(
                 "release name \"{release}\" is taken by {holder} \"{}\" of customer \"{}\": choose another serviceName",
                 rival.environment, rival.customer
@@ -154,7 +154,7 @@ fn check_rivals(
             let reason = if rival.retained { Reason::ReleaseOwnedByAnother } else { Reason::ReleaseNameTaken };
             return Err(Refusal::new(reason, message));
         }
-        if let Some(host) = hosts.iter().find(|host| rival.hosts.contains(host)) {
+        if let Some(host) = hosts.iter().find(|host| rival.has_hosts && rival.hosts.contains(host)) {
             let message = format!(
                 "host \"{host}\" belongs to {holder} \"{}\": choose another host, or take it away there first",
                 rival.environment

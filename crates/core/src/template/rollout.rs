@@ -17,6 +17,8 @@ pub struct Follower {
     pub on_newest: bool,
     /// Whether it is as it should be (Running, Stopped, or Offline).
     pub well: bool,
+    /// Whether the newest version failed there: the upgrade, or what runs after it.
+    pub failed: bool,
 }
 
 /// How far the rollout has come.
@@ -26,7 +28,7 @@ pub struct RolloutDecision {
     pub admitted: usize,
     /// Followers on the version and well.
     pub done: usize,
-    /// Followers on the version and not well.
+    /// Followers where the version failed.
     pub failed: Vec<String>,
 }
 
@@ -38,11 +40,7 @@ pub fn order(followers: &mut [Follower]) {
 /// Decides how many of the sorted followers may move. `before` is what was admitted for the same version; it never shrinks.
 pub fn decide(followers: &[Follower], before: usize, max_concurrent: usize, paused: bool) -> RolloutDecision {
     let done = followers.iter().filter(|follower| follower.on_newest && follower.well).count();
-    let failed: Vec<String> = followers
-        .iter()
-        .filter(|follower| follower.on_newest && !follower.well)
-        .map(|follower| follower.name.clone())
-        .collect();
+    let failed: Vec<String> = followers.iter().filter(|follower| follower.failed).map(|follower| follower.name.clone()).collect();
     let settled = |follower: &Follower| follower.on_newest && follower.well;
     let mut admitted = before.min(followers.len());
     if !paused {
@@ -65,7 +63,7 @@ mod tests {
     use super::*;
 
     fn follower(name: &str, stage: Stage, on_newest: bool, well: bool) -> Follower {
-        Follower { name: name.into(), uid: name.into(), stage, on_newest, well }
+        Follower { name: name.into(), uid: name.into(), stage, on_newest, well, failed: on_newest && !well }
     }
 
     #[test]
@@ -77,6 +75,7 @@ mod tests {
         assert_eq!(decide(&fleet, 3, 3, false).admitted, 4);
         fleet[1].on_newest = true;
         fleet[1].well = false;
+        fleet[1].failed = true;
         let decision = decide(&fleet, 4, 3, false);
         assert_eq!(
             (decision.admitted, decision.done, decision.failed.len()),

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 
 pub use references::ReferenceIndex;
-pub use releases::{RETAINED_HOSTS, ReleaseIndex};
+pub use releases::{RETAINED_HOSTS, ReleaseIndex, Retained};
 pub use running::RunningIndex;
 pub use versions::{StoredVersion, VersionIndex};
 pub use watch::{Writers, start};

@@ -12,7 +12,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, Resource, ResourceExt};
 use odoofleet_api::conditions::{ConditionStatus, ConditionType, Reason, Wanted, merge};
-use odoofleet_api::environment::{Action as Operation, OdooEnvironmentStatus};
+use odoofleet_api::environment::{Action as Operation, DeletionPolicy, OdooEnvironmentStatus};
 use odoofleet_api::{OdooEnvironment, labels};
 use odoofleet_core::environment::Refusal;
 use odoofleet_core::environment::cleanup::{Brake, CleanupSituation, CleanupStep, plan};
@@ -45,7 +45,15 @@ pub async fn run(environment: &OdooEnvironment, ctx: &Context) -> Result<Action,
     let now = Timestamp::now();
     let mut status = ctx.memory.status(environment);
     let operation_running = settle(ctx, environment, &mut status, release, &observed, now);
-    let leftovers = leftovers(ctx, environment, release, &observed).await?;
+    // First of all: when kind or namespace go, the rights in the namespace may be gone already. And their deletion is
+    // nobody's word about this environment.
+    if is_kind_terminating(ctx).await? || is_namespace_terminating(ctx).await? {
+        return let_go(ctx, environment).await;
+    }
+    let leftovers = match environment.spec.deletion_policy {
+        Some(DeletionPolicy::Delete) => leftovers(ctx, environment, release, &observed).await?,
+        _ => Vec::new(),
+    };
     let step = plan(&CleanupSituation {
         policy: environment.spec.deletion_policy.unwrap_or_default(),
         environment: &environment.name_any(),
@@ -53,8 +61,6 @@ pub async fn run(environment: &OdooEnvironment, ctx: &Context) -> Result<Action,
         history: &observed.history,
         running: &observed.running,
         stop_plan: &stop_plan(ctx, environment, &status),
-        kind_terminating: is_kind_terminating(ctx).await?,
-        namespace_terminating: is_namespace_terminating(ctx).await?,
         operation_running,
         leftovers: !leftovers.is_empty(),
     });

@@ -18,7 +18,7 @@ use odoofleet_core::environment::references::{
 use super::Error;
 use crate::context::Context;
 use crate::controllers::template::rollout;
-use crate::index::StoredVersion;
+use crate::index::{Retained, StoredVersion};
 
 /// Collects everything outside the spec that decides what an environment should be.
 pub async fn dereference(
@@ -38,7 +38,7 @@ pub async fn dereference(
         customer: customer(ctx, &environment.spec.customer_ref.name),
         version: version(ctx, environment, status).await?,
         objects,
-        rivals: rivals(ctx, environment),
+        rivals: rivals(ctx, environment, status),
         rank_in_customer: rank_in_customer(ctx, environment),
         allowed_git_hosts: ctx.settings.allowed_git_hosts.clone(),
         namespace: ctx.settings.namespace.clone(),
@@ -152,9 +152,15 @@ fn not_ready(template: &OdooTemplate) -> Refusal {
 }
 
 /// Other claims on the same release name or hosts.
-fn rivals(ctx: &Context, environment: &OdooEnvironment) -> Vec<Rival> {
+fn rivals(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironmentStatus) -> Vec<Rival> {
     let (own_hosts, own_name) = (hosts(&environment.spec), environment.name_any());
     let release = names(&environment.spec).map(|(_, release)| release.to_string()).unwrap_or_default();
+    let retained = ctx.index.releases.retained();
+    let is_own = |retained: &Retained| {
+        retained.environment == own_name && retained.customer == environment.spec.customer_ref.name
+    };
+    let kept_for_us = retained.iter().any(|retained| is_own(retained));
+    let owns_release = ctx.index.releases.history(&release).newest().is_some_and(|newest| newest.ownership.is_ours() && newest.ownership.may_belong_to(environment));
     let claims = |release_name: &str, other_hosts: &[String]| {
         release_name == release || own_hosts.iter().any(|host| other_hosts.contains(host))
     };
@@ -162,26 +168,39 @@ fn rivals(ctx: &Context, environment: &OdooEnvironment) -> Vec<Rival> {
     let others = others.iter().filter(|other| other.name_any() != own_name).filter_map(|other| {
         let other_release = names(&other.spec).map(|(_, release)| release.to_string()).unwrap_or_default();
         let other_hosts = if own_hosts.is_empty() { Vec::new() } else { hosts(&other.spec) };
+        let other_status = other.status.clone().unwrap_or_default();
+        let older = is_older(other, environment);
         claims(&other_release, &other_hosts).then(|| Rival {
             environment: other.name_any(),
             customer: other.spec.customer_ref.name.clone(),
             release: other_release,
+            has_release: !owns_release && older,
+            has_hosts: match (serves(&other_status, &own_hosts), kept_for_us || serves(status, &other_hosts)) {
+                (true, false) => true,
+                (false, true) => false,
+                _ => older,
+            },
             hosts: other_hosts,
-            older: is_older(other, environment),
             retained: false,
         })
     });
-    let retained =
-        ctx.index.releases.retained().into_iter().filter(|retained| claims(&retained.release, &retained.hosts));
+    let retained = retained.iter().filter(|retained| claims(&retained.release, &retained.hosts));
     let retained = retained.map(|retained| Rival {
-        environment: retained.environment,
-        customer: retained.customer,
-        release: retained.release,
-        hosts: retained.hosts,
-        older: true,
+        environment: retained.environment.clone(),
+        customer: retained.customer.clone(),
+        release: retained.release.clone(),
+        hosts: retained.hosts.clone(),
+        has_release: true,
+        has_hosts: true,
         retained: true,
     });
     others.chain(retained).collect()
+}
+
+/// Whether one of these hosts leads to an environment already: who serves a host keeps it, whoever else is older.
+fn serves(status: &OdooEnvironmentStatus, hosts: &[String]) -> bool {
+    let leads = |address: &str| hosts.iter().any(|host| address.strip_prefix("https://").or(address.strip_prefix("http://")) == Some(host));
+    status.endpoints.iter().any(|endpoint| leads(&endpoint.address))
 }
 
 /// How many of the customer's environments are older.

@@ -83,7 +83,9 @@ pub async fn reconcile(environment: Arc<OdooEnvironment>, ctx: Arc<Context>) -> 
     let observed = observe(&ctx, environment); // caches
     let verdict = settle(&ctx, environment, &mut status, &observed.history, wanted.as_ref().ok(), now);
     let step = choose(&ctx, environment, &wanted, &observed, &status, verdict.as_ref(), now); // pure
-    note_restart(environment, &mut status, &observed.running);
+    if let Ok(wanted) = &wanted {
+        note_restart(environment, &mut status, wanted, &observed.running);
+    }
     let applied = apply::apply(&ctx, environment, wanted.as_ref().ok(), &observed, step, &mut status).await?; // at most one action
     update_status::update(&ctx, environment, wanted.as_ref(), &observed, &applied.step, &status, now).await?;
     // What was announced begins only now: whoever finds it in the status knows what may have happened.
@@ -111,7 +113,11 @@ fn observe(ctx: &Context, environment: &OdooEnvironment) -> Observed {
     let Ok((_, release)) = names(&environment.spec) else {
         return Observed { history: History::default(), running: Running::default() };
     };
-    Observed { history: ctx.index.releases.history(release.as_str()), running: ctx.index.running.of(release.as_str()) }
+    let history = ctx.index.releases.history(release.as_str());
+    // What runs of another's release is nobody else's to see.
+    let own = history.newest().is_none_or(|newest| newest.ownership.may_belong_to(environment));
+    let running = if own { ctx.index.running.of(release.as_str()) } else { Running::default() };
+    Observed { history, running }
 }
 
 /// Judges the recorded operation, and takes it into the history when it is over.
@@ -165,12 +171,11 @@ fn restart_before(environment: &OdooEnvironment, status: &OdooEnvironmentStatus)
 }
 
 /// Notes that a restart is complete.
-fn note_restart(environment: &OdooEnvironment, status: &mut OdooEnvironmentStatus, running: &Running) {
-    let asked = environment.annotations().get(labels::RESTARTED_AT).cloned();
+fn note_restart(environment: &OdooEnvironment, status: &mut OdooEnvironmentStatus, wanted: &Validated, running: &Running) {
     if let Some(before) = restart_before(environment, status)
-        && restart_is_over(running, before)
+        && restart_is_over(running, &wanted.stop_plan, before)
     {
-        status.last_handled_restart_at = asked;
+        status.last_handled_restart_at = environment.annotations().get(labels::RESTARTED_AT).cloned();
     }
 }
 

@@ -95,6 +95,8 @@ fn failure(error: &WorkerError) -> Failure {
         ErrorClass::SecretNotAllowed => Reason::ReferenceNotAllowed,
         _ => Reason::HelmFailed,
     };
-    let details = if error.details.is_empty() { String::new() } else { format!(": {}", error.details.join("; ")) };
+    // The message often is the first detail.
+    let more: Vec<&str> = error.details.iter().map(String::as_str).filter(|detail| !error.message.contains(detail)).collect();
+    let details = if more.is_empty() { String::new() } else { format!(": {}", more.join("; ")) };
     Failure { reason, message: format!("{}{details}", error.message), terminal: error.class.is_terminal() }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use odoofleet_api::environment::{Phase, Placement};
+use odoofleet_api::environment::{OdooEnvironmentStatus, Outcome, Phase, Placement};
 use odoofleet_api::template::RolloutStatus;
 use odoofleet_api::{OdooEnvironment, OdooTemplate};
 use odoofleet_core::template::{Follower, decide_rollout, order};
@@ -59,17 +59,26 @@ fn followers(template: &OdooTemplate, environments: &[Arc<OdooEnvironment>]) -> 
     let mut followers: Vec<Follower> = environments
         .iter()
         .filter(follows)
-        .map(|environment| Follower {
-            name: environment.name_any(),
-            uid: environment.uid().unwrap_or_default(),
-            stage: environment.spec.stage,
-            on_newest: holds(environment, &name, &template.spec.version),
-            well: matches!(
-                environment.status.as_ref().and_then(|status| status.phase),
-                Some(Phase::Running | Phase::Stopped | Phase::Offline)
-            ),
+        .map(|environment| {
+            let status = environment.status.clone().unwrap_or_default();
+            let on_newest = holds(environment, &name, &template.spec.version);
+            let broken = on_newest && status.phase == Some(Phase::Error);
+            Follower {
+                name: environment.name_any(),
+                uid: environment.uid().unwrap_or_default(),
+                stage: environment.spec.stage,
+                on_newest,
+                well: matches!(status.phase, Some(Phase::Running | Phase::Stopped | Phase::Offline)),
+                failed: broken || upgrade_failed(&status, &name, &template.spec.version),
+            }
         })
         .collect();
     order(&mut followers);
     followers
+}
+
+/// Whether the last operation was an upgrade to this version, and failed.
+fn upgrade_failed(status: &OdooEnvironmentStatus, template: &str, version: &str) -> bool {
+    let last = status.history.first().filter(|last| last.outcome == Outcome::Failed);
+    last.and_then(|last| last.template.as_ref()).is_some_and(|held| held.name == template && held.version == version)
 }
