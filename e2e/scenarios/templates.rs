@@ -74,8 +74,7 @@ async fn followers_move_a_bounded_number_at_a_time_and_pinned_ones_stay() -> Res
     let mut second = e2e::template("small", "2");
     second["spec"]["values"] = json!({ "note": "second" });
     second["spec"]["rollout"] = json!({ "maxConcurrent": 2 });
-    let broken =
-        Chart::small("2.0.0").with("templates/claim.yaml", CLAIM).with("templates/web.yaml", WEB_WITH_CLAIM);
+    let broken = Chart::small("2.0.0").with("templates/web.yaml", WEB_NOWHERE);
     world.put_chart(&broken).await?;
     world.apply(&second).await?;
     let template = world
@@ -101,10 +100,8 @@ async fn followers_move_a_bounded_number_at_a_time_and_pinned_ones_stay() -> Res
     Ok(())
 }
 
-const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: \"{{ .Release.Name }}-never\"}\nspec:\n  accessModes: [ReadWriteOnce]\n  storageClassName: no-such-class\n  resources: {requests: {storage: 1Gi}}\n";
-
-/// The small chart's Deployment with a volume that is never bound.
-const WEB_WITH_CLAIM: &str = r#"apiVersion: apps/v1
+/// The small chart's Deployment for a node that does not exist.
+const WEB_NOWHERE: &str = r#"apiVersion: apps/v1
 kind: Deployment
 metadata: {name: "{{ .Release.Name }}-web"}
 spec:
@@ -115,7 +112,7 @@ spec:
     metadata: {labels: {app: "{{ .Release.Name }}-web"}}
     spec:
       securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
-      volumes: [{name: data, persistentVolumeClaim: {claimName: "{{ .Release.Name }}-never"}}]
+      nodeSelector: {no-such: node}
       containers:
         - name: odoo
           image: "odoo:{{ .Values.image.tag }}"

@@ -168,14 +168,14 @@ fn rivals(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironment
     let others = others.iter().filter(|other| other.name_any() != own_name).filter_map(|other| {
         let other_release = names(&other.spec).map(|(_, release)| release.to_string()).unwrap_or_default();
         let other_hosts = if own_hosts.is_empty() { Vec::new() } else { hosts(&other.spec) };
-        let other_status = other.status.clone().unwrap_or_default();
+        let other_status = ctx.memory.status(other);
         let older = is_older(other, environment);
         claims(&other_release, &other_hosts).then(|| Rival {
             environment: other.name_any(),
             customer: other.spec.customer_ref.name.clone(),
             release: other_release,
             has_release: !owns_release && older,
-            has_hosts: match (serves(&other_status, &own_hosts), kept_for_us || serves(status, &other_hosts)) {
+            has_hosts: match (is_settled(&other_status), kept_for_us || serves(status, &other_hosts)) {
                 (true, false) => true,
                 (false, true) => false,
                 _ => older,
@@ -195,6 +195,12 @@ fn rivals(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironment
         retained: true,
     });
     others.chain(retained).collect()
+}
+
+/// Whether an environment has, or is just getting, what its spec claims.
+fn is_settled(status: &OdooEnvironmentStatus) -> bool {
+    let refused = status.reason.as_deref() == Some(Reason::HostTaken.as_str().as_str());
+    !refused && (status.release.is_some() || status.operation.is_some())
 }
 
 /// Whether one of these hosts leads to an environment already: who serves a host keeps it, whoever else is older.

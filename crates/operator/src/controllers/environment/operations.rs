@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use odoofleet_api::conditions::Reason;
+use odoofleet_api::labels;
 use odoofleet_core::environment::judge::{Failure, Report};
 use odoofleet_helm::{ErrorClass, Event, Outcome, WorkerError};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -57,7 +58,8 @@ async fn finished(ctx: &Context, outcome: Outcome) {
         }
     }
     refresh(ctx, &outcome.release, outcome.expected_revision).await;
-    let report = Report { operation: outcome.id, result: outcome.result.map_err(|error| failure(&error)) };
+    let place = format!("{}/{}", outcome.release, outcome.expected_revision);
+    let report = Report { operation: outcome.id, result: outcome.result.map_err(|error| failure(&error, &place)) };
     for name in ctx.index.claims.of(&outcome.release) {
         let environment = ctx.stores.environments.get(&ObjectRef::new(&name).within(&ctx.settings.namespace));
         if let Some(uid) = environment.and_then(|environment| environment.uid()) {
@@ -78,8 +80,8 @@ async fn refresh(ctx: &Context, release: &str, revision: i64) {
     }
 }
 
-/// The worker's class as our reason.
-fn failure(error: &WorkerError) -> Failure {
+/// The worker's class as our reason. `place` is `<release>/<revision>`.
+fn failure(error: &WorkerError, place: &str) -> Failure {
     let reason = match error.class {
         ErrorClass::Schema => Reason::SchemaViolation,
         ErrorClass::Render => Reason::RenderFailed,
@@ -98,5 +100,12 @@ fn failure(error: &WorkerError) -> Failure {
     // The message often is the first detail.
     let more: Vec<&str> = error.details.iter().map(String::as_str).filter(|detail| !error.message.contains(detail)).collect();
     let details = if more.is_empty() { String::new() } else { format!(": {}", more.join("; ")) };
-    Failure { reason, message: format!("{}{details}", error.message), terminal: error.class.is_terminal() }
+    let remedy = match reason {
+        Reason::WouldDeleteData => format!(
+            "; nothing was changed. Take the change back, or, if this data may go: kubectl annotate oenv <name> --overwrite {}={place}",
+            labels::ALLOW_DATA_LOSS
+        ),
+        _ => String::new(),
+    };
+    Failure { reason, message: format!("{}{details}{remedy}", error.message), terminal: error.class.is_terminal() }
 }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// What an operation refuses to do.
+
+func TestLookupOfSecretsLeaksNothing(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.clients.CoreV1().Secrets(w.namespace).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "other"}, StringData: map[string]string{"seed": "TOPSECRET"}}, metav1.CreateOptions{})
+	must(t, err)
+	cm := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: leak}\ndata:\n  x: {{ tpl .Values.extra . | quote }}\n"
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": cm})
+	for _, extra := range []string{
+		`{{ (lookup "v1" "Secret" .Release.Namespace "other").data.seed | b64dec }}`,
+		`{{ range (lookup "v1" "Secret" .Release.Namespace "").items }}{{ .data }}{{ end }}`,
+		`{{ range (lookup "v1" "Secret" "" "").items }}{{ .data }}{{ end }}`,
+	} {
+		r := w.request(actionInstall, 1, chart)
+		r.Values = map[string]any{"extra": extra}
+		failure := w.refused(r, classRender)
+		if failure.Message != `"lookup" of Secrets is refused` {
+			t.Errorf("message %q", failure.Message)
+		}
+	}
+	if got := w.secretNames(); len(got) != 0 {
+		t.Errorf("stored: %v", got)
+	}
+	r := w.request(actionInstall, 1, chart)
+	r.Values = map[string]any{"extra": `{{ (lookup "v1" "Namespace" "" .Release.Namespace).metadata.name }}`}
+	w.do(r)
+	if got := w.configMap("leak")["x"]; got != w.namespace {
+		t.Errorf("a harmless lookup gave %q", got)
+	}
+}
+
+func TestStaleRevisions(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys})
+	w.do(w.request(actionInstall, 1, chart))
+	w.refused(w.request(actionInstall, 1, chart), classStaleRevision)
+	w.do(w.request(actionUpgrade, 2, chart))
+	again := w.request(actionUpgrade, 2, chart)
+	again.Values = keys("late")
+	w.refused(again, classStaleRevision)
+	ahead := w.request(actionUpgrade, 4, chart)
+	ahead.Revisions = []int{1, 2}
+	w.refused(ahead, classStaleRevision)
+	w.refused(w.request(actionUninstall, 1, chart), classStaleRevision)
+	if got := w.configMap("settings"); len(got) != 0 {
+		t.Errorf("settings %v", got)
+	}
+	// Another Helm comes between the look and the write.
+	w.requests.before = func(r *http.Request) error {
+		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/secrets") {
+			return nil
+		}
+		_, err := w.clients.CoreV1().Secrets(w.namespace).Create(context.Background(),
+			&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secretName("acme-prod", 3)}}, metav1.CreateOptions{})
+		return err
+	}
+	race := w.request(actionUpgrade, 3, chart)
+	race.Values = keys("race")
+	w.refused(race, classStaleRevision)
+	if got := w.configMap("settings"); len(got) != 0 {
+		t.Errorf("settings %v", got)
+	}
+}
+
+func TestNothingIsWrittenWhenACheckFails(t *testing.T) {
+	w := newWorld(t)
+	role := "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r}\nrules: []\n"
+	pod := "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a, image: b, envFrom: [{secretRef: {name: other}}]}]}\n"
+	for class, template := range map[string]string{classKindNotAllowed: role, classSecretNotAllowed: pod, classRender: "{{ fail \"no\" }}"} {
+		failure := w.refused(w.request(actionInstall, 1, chartArchive(t, "odoo", map[string]string{"a.yaml": twoKeys, "b.yaml": template})), class)
+		t.Log(failure.Message)
+	}
+	for _, request := range w.requests.take() {
+		if mutates(request) {
+			t.Errorf("%s %s", request.Method, request.URL)
+		}
+	}
+}
+
+func TestUpgradeKeepsData(t *testing.T) {
+	w := newWorld(t)
+	claim := "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files%s}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n"
+	with := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "pvc.yaml": fmt.Sprintf(claim, "")})
+	renamed := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "pvc.yaml": fmt.Sprintf(claim, "-new")})
+	w.do(w.request(actionInstall, 1, with))
+	failure := w.refused(w.request(actionUpgrade, 2, renamed), classWouldDeleteData)
+	if !slices.Equal(failure.Details, []string{"PersistentVolumeClaim/files would be removed"}) {
+		t.Errorf("%v", failure.Details)
+	}
+	// The record says that Helm keeps it, but somebody has taken the annotation off the live object: the transport refuses.
+	kept := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys,
+		"pvc.yaml": strings.Replace(fmt.Sprintf(claim, ""), "{name: files}", "{name: files, annotations: {helm.sh/resource-policy: keep}}", 1)})
+	w.do(w.request(actionUpgrade, 2, kept))
+	live, err := w.clients.CoreV1().PersistentVolumeClaims(w.namespace).Get(t.Context(), "files", metav1.GetOptions{})
+	must(t, err)
+	delete(live.Annotations, "helm.sh/resource-policy")
+	_, err = w.clients.CoreV1().PersistentVolumeClaims(w.namespace).Update(t.Context(), live, metav1.UpdateOptions{})
+	must(t, err)
+	w.refused(w.request(actionUpgrade, 3, renamed), classWouldDeleteData)
+	live, err = w.clients.CoreV1().PersistentVolumeClaims(w.namespace).Get(t.Context(), "files", metav1.GetOptions{})
+	if err != nil || live.DeletionTimestamp != nil {
+		t.Errorf("the claim is gone: %v", err)
+	}
+	allowed := w.request(actionUpgrade, 4, renamed)
+	allowed.Revisions, allowed.AllowDataLoss = []int{2, 3}, true
+	w.do(allowed)
+}
+
+func TestUninstallKeepsTheRecordOfWhatItCouldNotRead(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys})
+	w.do(w.request(actionInstall, 1, chart))
+	w.requests.before = func(r *http.Request) error {
+		if strings.HasSuffix(r.URL.Path, "/configmaps/settings") {
+			return fmt.Errorf("the network is down")
+		}
+		return nil
+	}
+	w.refused(w.request(actionUninstall, 1, ""), classUnreachable)
+	if got := w.secretNames(); !slices.Equal(got, []string{"sh.helm.release.v1.acme-prod.v1 uninstalling"}) {
+		t.Errorf("stored: %v", got)
+	}
+	w.requests.before = nil
+	w.do(w.request(actionUninstall, 1, ""))
+	if got := w.secretNames(); len(got) != 0 {
+		t.Errorf("stored: %v", got)
+	}
+}
