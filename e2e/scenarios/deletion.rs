@@ -115,8 +115,8 @@ async fn production_is_deleted_only_by_a_word_that_names_it() -> Result {
     environment["spec"]["stage"] = json!("Production");
     world.apply(&environment).await?;
     world.wait_phase("acme-prod", "Running").await?;
-    let delete_it = world.api::<OdooEnvironment>().delete("acme-prod", &DeleteParams::default()).await;
-    let refused = delete_it.map(drop).unwrap_err().to_string();
+    let answer = world.api::<OdooEnvironment>().delete("acme-prod", &DeleteParams::default()).await;
+    let refused = answer.map(drop).unwrap_err().to_string();
     assert!(refused.contains("odoofleet.dev/allow-deletion"), "{refused}");
     world.wait_phase("acme-prod", "Running").await?;
     world
@@ -163,11 +163,11 @@ async fn a_namespace_that_is_deleted_does_not_hang() -> Result {
     world.apply(&environment).await?;
     world.wait_phase("acme-prod", "Running").await?;
     let namespaces: Api<Namespace> = Api::all(world.client.clone());
-    let refused =
-        namespaces.delete(&world.namespace, &DeleteParams::default()).await.map(drop).unwrap_err().to_string();
+    let answer = namespaces.delete(&world.namespace, &DeleteParams::default()).await;
+    let refused = answer.map(drop).unwrap_err().to_string();
     assert!(refused.contains("odoofleet.dev/allow-deletion"), "{refused}");
-    let word = format!("odoofleet.dev/allow-deletion={}", world.namespace);
-    world.kubectl(&["annotate", "namespace", &world.namespace, &word]).await?;
+    let annotation = format!("odoofleet.dev/allow-deletion={}", world.namespace);
+    world.kubectl(&["annotate", "namespace", &world.namespace, &annotation]).await?;
     world.kubectl(&["delete", "namespace", &world.namespace, "--timeout=60s"]).await?;
     Ok(())
 }

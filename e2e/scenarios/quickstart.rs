@@ -91,7 +91,7 @@ async fn versions(world: &World) -> anyhow::Result<Vec<String>> {
     let all = ListParams::default();
     let mut versions = Vec::new();
     let mut add = |kind: &str, name: String, version: Option<String>| {
-        versions.push(format!("{kind}/{name}@{}", version.unwrap_or_default()))
+        versions.push(format!("{kind}/{name}@{}", version.unwrap_or_default()));
     };
     for object in world.api::<OdooEnvironment>().list(&all).await? {
         add("environment", object.name_any(), object.resource_version());

@@ -23,7 +23,7 @@ use crate::chart::Chart;
 use crate::objects::{customer, template};
 
 /// How long a scenario waits for what should happen. Generous: a wait that is over ends at once.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Short name for the kind that scenarios look at most.
 pub type Environment = OdooEnvironment;

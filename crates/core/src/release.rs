@@ -110,7 +110,8 @@ impl Ownership {
     pub fn may_belong_to(&self, environment: &OdooEnvironment) -> bool {
         let name = environment.metadata.name.as_deref();
         !self.is_ours()
-            || (self.customer.as_deref() == Some(&environment.spec.customer_ref.name) && self.environment.as_deref() == name)
+            || (self.customer.as_deref() == Some(&environment.spec.customer_ref.name)
+                && self.environment.as_deref() == name)
     }
 
     /// Whether any of our labels is there: a release without them was never ours.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 const FIRST: Duration = Duration::from_millis(500);
-const LAST: Duration = Duration::from_secs(300);
+const LAST: Duration = Duration::from_mins(5);
 
 /// Errors in a row of each object.
 #[derive(Debug, Default)]

@@ -95,5 +95,5 @@ impl Context {
 
 /// How soon an object is looked at again although nothing told so: watches tell, this only covers what they lost.
 pub fn resync() -> Duration {
-    Duration::from_secs(6 * 3600).mul_f64(rand::random_range(0.8..1.2))
+    Duration::from_hours(6).mul_f64(rand::random_range(0.8..1.2))
 }

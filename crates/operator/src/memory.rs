@@ -10,7 +10,7 @@ use odoofleet_core::environment::judge::Report;
 use parking_lot::Mutex;
 
 /// Window of the brake on deletions.
-const BRAKE_WINDOW: Duration = Duration::from_secs(600);
+const BRAKE_WINDOW: Duration = Duration::from_mins(10);
 
 /// Memory of all environments, by UID.
 #[derive(Default)]

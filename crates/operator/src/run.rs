@@ -28,7 +28,7 @@ use crate::triggers::{Queues, Triggers};
 /// Reconciles at once, of environments; the other kinds need fewer.
 const CONCURRENCY: u16 = 16;
 /// A worker without work for so long is ended.
-const WORKER_IDLE: std::time::Duration = std::time::Duration::from_secs(60);
+const WORKER_IDLE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// Runs the operator until it is told to stop or loses its lease.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {

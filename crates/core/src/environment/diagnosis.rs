@@ -46,7 +46,7 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
         .sort_by_key(|workload| (std::cmp::Reverse(plan.role(workload.kind, &workload.name)), workload.name.clone()));
     let asleep = workloads.iter().any(|workload| workload.replicas == 0 && workload.replicas_before_stop.is_some());
     let problems = workloads.iter().filter_map(|workload| problem(workload, running, plan));
-    match worst(problems.collect()) {
+    match worst(&problems.collect::<Vec<_>>()) {
         Some(problem) => problem,
         None if asleep => Diagnosis::Waiting(Refusal::new(Reason::Starting, "workloads are being started")),
         None => Diagnosis::Ready,
@@ -54,7 +54,7 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
 }
 
 /// Broken before waiting; within each the first, which is the cause. A lost node explains all that follows.
-fn worst(problems: Vec<Diagnosis>) -> Option<Diagnosis> {
+fn worst(problems: &[Diagnosis]) -> Option<Diagnosis> {
     let of_node =
         |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(refusal) if refusal.reason == Reason::NodeDown);
     let broken = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(_));

@@ -68,13 +68,11 @@ pub fn judge(
         newest.filter(|revision| revision.number >= operation.expected_revision).map(|revision| revision.status);
     let told = report.map(|report| &report.result);
     match (operation.action, reached, told) {
-        (Action::Install | Action::Upgrade, Some(ReleaseStatus::Deployed | ReleaseStatus::Superseded), _) => {
-            Verdict::Succeeded
-        }
-        (Action::Install | Action::Upgrade, Some(status), None) => Verdict::Failed(silent(status)),
+        (Action::Install | Action::Upgrade, Some(ReleaseStatus::Deployed | ReleaseStatus::Superseded), _)
+        | (Action::Uninstall, None, None)
+        | (_, _, Some(Ok(()))) => Verdict::Succeeded,
         (Action::Unlock, Some(status), None) if !status.is_pending() => Verdict::Succeeded,
-        (Action::Uninstall, None, None) => Verdict::Succeeded,
-        (_, _, Some(Ok(()))) => Verdict::Succeeded,
+        (Action::Install | Action::Upgrade, Some(status), None) => Verdict::Failed(silent(status)),
         (_, _, Some(Err(failure))) => Verdict::Failed(failure.clone()),
         (_, _, None) => Verdict::NeverHappened,
     }
@@ -124,6 +122,7 @@ mod tests {
 
     #[test]
     fn the_storage_is_the_judge() {
+        use ReleaseStatus as S;
         let late = Timestamp::from_second(200).unwrap();
         let failed = Report {
             operation: "1".into(),
@@ -132,7 +131,6 @@ mod tests {
         let fine = Report { operation: "1".into(), result: Ok(()) };
         let stranger = Report { operation: "0".into(), ..failed.clone() };
         let upgrade = operation(Action::Upgrade);
-        use ReleaseStatus as S;
         assert_eq!(
             judge(&upgrade, &history(2, S::Deployed), Some(&failed), false, late),
             Verdict::Succeeded,

@@ -19,11 +19,11 @@ use crate::template::StopPlan;
 /// First pause after a failure; it doubles up to [`LAST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(10);
 /// Longest pause after a failure.
-const LAST_BACKOFF: Duration = Duration::from_secs(15 * 60);
+const LAST_BACKOFF: Duration = Duration::from_mins(15);
 /// From so many failures in a row on, the condition `Stalled` says so.
 pub const STALLED_FAILURES: i32 = 3;
 /// How long another Helm may hold a release, from the creation of its pending revision.
-const FOREIGN_LOCK_GRACE: Duration = Duration::from_secs(15 * 60);
+const FOREIGN_LOCK_GRACE: Duration = Duration::from_mins(15);
 
 /// What is known when the step is chosen.
 pub struct Situation<'a> {
@@ -256,7 +256,8 @@ fn restart(situation: &Situation<'_>, before: Timestamp) -> Option<Step> {
 
 /// Whether a restart that was asked for is complete. Databases are not restarted.
 pub fn restart_is_over(running: &Running, plan: &StopPlan, before: Timestamp) -> bool {
-    let applications = running.pods.iter().filter(|pod| plan.role(pod.owner.0, &pod.owner.1) == WorkloadRole::Application);
+    let applications =
+        running.pods.iter().filter(|pod| plan.role(pod.owner.0, &pod.owner.1) == WorkloadRole::Application);
     applications.into_iter().all(|pod| pod.created_at >= before && !pod.deleting)
 }
 

@@ -43,9 +43,22 @@ struct View {
     phase: Phase,
     refusal: Refusal,
     available: bool,
-    ready: bool,
-    progressing: bool,
-    stalled: bool,
+    standing: Standing,
+}
+
+/// Where an environment stands between its spec and what is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is as its spec wants it.
+    Ready,
+    /// It is not, and nothing will happen by itself, though no input is wrong.
+    NotReady,
+    /// It is on the way.
+    Progressing,
+    /// It waits for somebody to change an input.
+    Stalled,
+    /// It has failed so often that somebody should look, and goes on trying.
+    FailingOn,
 }
 
 /// Derives the status.
@@ -93,19 +106,12 @@ fn annotation(environment: &OdooEnvironment, key: &str) -> Option<String> {
 fn view(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> View {
     if inputs.environment.spec.placement == Some(Placement::Offline) {
         let refusal = Refusal::new(Reason::Offline, "runs at the customer's, out of reach");
-        return View {
-            phase: Phase::Offline,
-            refusal,
-            available: false,
-            ready: true,
-            progressing: false,
-            stalled: false,
-        };
+        return View { phase: Phase::Offline, refusal, available: false, standing: Standing::Ready };
     }
     if inputs.environment.spec.paused.unwrap_or_default() {
         let (phase, refusal, available) = by_pods(inputs, diagnosis);
         let refusal = Refusal::new(Reason::Paused, format!("paused: the operator looks away; {}", refusal.message));
-        return View { phase, refusal, available, ready: false, progressing: false, stalled: false };
+        return View { phase, refusal, available, standing: Standing::NotReady };
     }
     match (inputs.wanted, inputs.step) {
         (Err(refusal), _) | (Ok(_), Step::Refuse(refusal)) => refused(inputs, diagnosis, refusal),
@@ -124,9 +130,7 @@ fn refused(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, refusal: &Refusal) 
         phase: if nothing_there && !looking { Phase::Error } else { phase },
         refusal: if broken { of_pods } else { refusal.clone() },
         available,
-        ready: false,
-        progressing: looking,
-        stalled: !looking,
+        standing: if looking { Standing::Progressing } else { Standing::Stalled },
     }
 }
 
@@ -143,9 +147,7 @@ fn waiting(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, refusal: &Refusal) 
         },
         refusal: refusal.clone(),
         available,
-        ready: false,
-        progressing: true,
-        stalled: failed_often,
+        standing: if failed_often { Standing::FailingOn } else { Standing::Progressing },
     }
 }
 
@@ -168,14 +170,12 @@ fn working(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, wanted: &Validated,
         ),
         _ => refusal,
     };
-    View {
-        phase,
-        refusal,
-        available,
-        ready: settled && well,
-        progressing: !settled || phase == Phase::Pending,
-        stalled: false,
-    }
+    let standing = match (settled, well) {
+        (true, true) => Standing::Ready,
+        (true, false) if phase == Phase::Error => Standing::NotReady,
+        _ => Standing::Progressing,
+    };
+    View { phase, refusal, available, standing }
 }
 
 fn by_pods(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> (Phase, Refusal, bool) {
@@ -300,13 +300,13 @@ fn conditions(inputs: &StatusInputs<'_>, view: &View) -> Vec<Wanted> {
         message: refusal.message.clone(),
     };
     let mut all = vec![
-        condition(ConditionType::Ready, view.ready.into(), &view.refusal),
+        condition(ConditionType::Ready, (view.standing == Standing::Ready).into(), &view.refusal),
         condition(ConditionType::Available, view.available.into(), &view.refusal),
     ];
-    if view.progressing && !view.ready {
+    if matches!(view.standing, Standing::Progressing | Standing::FailingOn) {
         all.push(condition(ConditionType::Reconciling, ConditionStatus::True, &view.refusal));
     }
-    if view.stalled {
+    if matches!(view.standing, Standing::Stalled | Standing::FailingOn) {
         all.push(condition(ConditionType::Stalled, ConditionStatus::True, &view.refusal));
     }
     if let Ok(wanted) = inputs.wanted {

@@ -276,10 +276,13 @@ fn fingerprint(environment: &OdooEnvironment, version: &VersionView, references:
     digest::base32(digest::canonical(&value).as_bytes()).chars().take(8).collect()
 }
 
+/// Value paths, and digests of what is fed to them.
+type Digests = Vec<(String, String)>;
+
 struct Values {
     composed: Object,
     fed: Vec<FedValue>,
-    fed_digests: Vec<(String, String)>,
+    fed_digests: Digests,
     live_paths: Vec<ValuePath>,
 }
 
@@ -386,10 +389,7 @@ fn sets(values: &Object, path: &ValuePath) -> bool {
     path.set(&mut values.clone(), Value::Null).is_err()
 }
 
-fn fed_values(
-    spec: &OdooEnvironmentSpec,
-    references: &References,
-) -> Result<(Vec<FedValue>, Vec<(String, String)>), Refusal> {
+fn fed_values(spec: &OdooEnvironmentSpec, references: &References) -> Result<(Vec<FedValue>, Digests), Refusal> {
     let (mut fed, mut digests) = (Vec::new(), Vec::new());
     for from in &spec.values_from {
         let (kind, key) = match (&from.secret_key_ref, &from.config_map_key_ref) {

@@ -40,7 +40,8 @@ pub fn order(followers: &mut [Follower]) {
 /// Decides how many of the sorted followers may move. `before` is what was admitted for the same version; it never shrinks.
 pub fn decide(followers: &[Follower], before: usize, max_concurrent: usize, paused: bool) -> RolloutDecision {
     let done = followers.iter().filter(|follower| follower.on_newest && follower.well).count();
-    let failed: Vec<String> = followers.iter().filter(|follower| follower.failed).map(|follower| follower.name.clone()).collect();
+    let failed: Vec<String> =
+        followers.iter().filter(|follower| follower.failed).map(|follower| follower.name.clone()).collect();
     let settled = |follower: &Follower| follower.on_newest && follower.well;
     let mut admitted = before.min(followers.len());
     if !paused {

@@ -102,7 +102,9 @@ fn releases(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
         Event::InitApply(secret) => buffer.push(strip(secret)),
         Event::InitDone => {
             let changed = ctx.index.releases.replace(&std::mem::take(&mut buffer));
-            changed.iter().for_each(|release| trigger_release(ctx, release));
+            for release in &changed {
+                trigger_release(ctx, release);
+            }
         }
         Event::Apply(secret) => {
             if let Some(release) = ctx.index.releases.apply(&secret) {
@@ -169,7 +171,9 @@ fn pods(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
             }
             Event::InitDone => {
                 let changed = ctx.index.running.replace_pods(std::mem::take(&mut buffer));
-                changed.iter().for_each(|release| trigger_release(ctx, release));
+                for release in &changed {
+                    trigger_release(ctx, release);
+                }
                 None
             }
             Event::Apply(pod) => convert::pod(&pod).and_then(|pod| ctx.index.running.apply_pod(pod)),
@@ -325,9 +329,9 @@ fn environments(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, mut writer: Writer<
         writer.apply_watcher_event(&event);
         each(ctx, event, &ctx.stores.environments, |ctx, environment| {
             if gone {
-                ctx.index.claims.remove(environment)
+                ctx.index.claims.remove(environment);
             } else {
-                ctx.index.claims.apply(environment)
+                ctx.index.claims.apply(environment);
             }
             ctx.triggers.environment(&environment.name_any());
             ctx.triggers.customer(&environment.spec.customer_ref.name);

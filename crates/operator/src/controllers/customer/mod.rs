@@ -17,7 +17,7 @@ use crate::clock;
 use crate::context::{Context, resync};
 
 /// A stop that waits is looked at again this soon.
-const WAITING_STOP: Duration = Duration::from_secs(60);
+const WAITING_STOP: Duration = Duration::from_mins(1);
 
 /// Why a customer could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ async fn decide(ctx: &Context, customer: &OdooCustomer, state: Option<&CustomerS
 
 /// Stops for a date's sake that may still begin in this hour. The customers' own status is the record.
 fn budget(ctx: &Context, now: Timestamp) -> u32 {
-    let hour_ago = now - Duration::from_secs(3600);
+    let hour_ago = now - Duration::from_hours(1);
     let recent = |customer: &OdooCustomer| {
         let stop = customer.status.as_ref().and_then(|status| status.stop.as_ref());
         let since =

@@ -159,8 +159,13 @@ fn rivals(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironment
     let is_own = |retained: &Retained| {
         retained.environment == own_name && retained.customer == environment.spec.customer_ref.name
     };
-    let kept_for_us = retained.iter().any(|retained| is_own(retained));
-    let owns_release = ctx.index.releases.history(&release).newest().is_some_and(|newest| newest.ownership.is_ours() && newest.ownership.may_belong_to(environment));
+    let kept_for_us = retained.iter().any(is_own);
+    let owns_release = ctx
+        .index
+        .releases
+        .history(&release)
+        .newest()
+        .is_some_and(|newest| newest.ownership.is_ours() && newest.ownership.may_belong_to(environment));
     let claims = |release_name: &str, other_hosts: &[String]| {
         release_name == release || own_hosts.iter().any(|host| other_hosts.contains(host))
     };
@@ -205,7 +210,9 @@ fn is_settled(status: &OdooEnvironmentStatus) -> bool {
 
 /// Whether one of these hosts leads to an environment already: who serves a host keeps it, whoever else is older.
 fn serves(status: &OdooEnvironmentStatus, hosts: &[String]) -> bool {
-    let leads = |address: &str| hosts.iter().any(|host| address.strip_prefix("https://").or(address.strip_prefix("http://")) == Some(host));
+    let leads = |address: &str| {
+        hosts.iter().any(|host| address.strip_prefix("https://").or(address.strip_prefix("http://")) == Some(host))
+    };
     status.endpoints.iter().any(|endpoint| leads(&endpoint.address))
 }
 

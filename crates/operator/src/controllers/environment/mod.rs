@@ -171,7 +171,12 @@ fn restart_before(environment: &OdooEnvironment, status: &OdooEnvironmentStatus)
 }
 
 /// Notes that a restart is complete.
-fn note_restart(environment: &OdooEnvironment, status: &mut OdooEnvironmentStatus, wanted: &Validated, running: &Running) {
+fn note_restart(
+    environment: &OdooEnvironment,
+    status: &mut OdooEnvironmentStatus,
+    wanted: &Validated,
+    running: &Running,
+) {
     if let Some(before) = restart_before(environment, status)
         && restart_is_over(running, &wanted.stop_plan, before)
     {

@@ -51,10 +51,10 @@ async fn finished(ctx: &Context, outcome: Outcome) {
     ctx.metrics.helm_finished(&operation, &class, outcome.duration);
     match &outcome.result {
         Ok(()) => {
-            tracing::info!(release = outcome.release, operation, revision = outcome.expected_revision, took = ?outcome.duration, "Helm operation succeeded")
+            tracing::info!(release = outcome.release, operation, revision = outcome.expected_revision, took = ?outcome.duration, "Helm operation succeeded");
         }
         Err(error) => {
-            tracing::warn!(release = outcome.release, operation, class, message = error.message, details = ?error.details, "Helm operation failed")
+            tracing::warn!(release = outcome.release, operation, class, message = error.message, details = ?error.details, "Helm operation failed");
         }
     }
     refresh(ctx, &outcome.release, outcome.expected_revision).await;
@@ -98,7 +98,8 @@ fn failure(error: &WorkerError, place: &str) -> Failure {
         _ => Reason::HelmFailed,
     };
     // The message often is the first detail.
-    let more: Vec<&str> = error.details.iter().map(String::as_str).filter(|detail| !error.message.contains(detail)).collect();
+    let more: Vec<&str> =
+        error.details.iter().map(String::as_str).filter(|detail| !error.message.contains(detail)).collect();
     let details = if more.is_empty() { String::new() } else { format!(": {}", more.join("; ")) };
     let remedy = match reason {
         Reason::WouldDeleteData => format!(

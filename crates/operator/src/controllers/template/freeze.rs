@@ -79,7 +79,7 @@ async fn create(ctx: &Context, template: &OdooTemplate, content: &VersionContent
             ..ObjectMeta::default()
         },
         data: Some(RawExtension(data)),
-        revision: ctx.index.versions.of(&name).len() as i64 + 1,
+        revision: i64::try_from(ctx.index.versions.of(&name).len()).unwrap_or(i64::MAX - 1) + 1,
     };
     let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match ctx.api::<ControllerRevision>().create(&params, &revision).await {
