@@ -433,6 +433,10 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        if std::thread::panicking() || std::env::var_os("E2E_KEEP_LOGS").is_some() {
+            let kept = std::env::temp_dir().join(format!("{}.log", self.namespace));
+            let _ = std::fs::copy(self.folder.path().join("operator.log"), kept);
+        }
         if let Some(mut child) = self.operator.take() {
             let _ = child.kill();
             let _ = child.wait();

@@ -283,4 +283,15 @@ mod tests {
         let turned = merge(&reworded, wanted(ConditionStatus::True, "b"), 2, &second);
         assert_eq!(turned[0].last_transition_time, second);
     }
+
+    #[test]
+    fn every_reason_is_explained_to_people() {
+        let source = include_str!("conditions.rs");
+        let list = source.split_once("pub enum Reason {").unwrap().1.split_once("\n}").unwrap().0;
+        let reasons: Vec<&str> = list.lines().filter_map(|line| line.trim().strip_suffix(',')).collect();
+        assert!(reasons.len() > 50, "{reasons:?}");
+        let document = include_str!("../../../docs/conditions.md");
+        let missing: Vec<&&str> = reasons.iter().filter(|reason| !document.contains(&format!("`{reason}`"))).collect();
+        assert!(missing.is_empty(), "docs/conditions.md does not explain {missing:?}");
+    }
 }

@@ -412,6 +412,9 @@ pub struct OdooEnvironmentStatus {
     /// Every way in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
+    /// Hosts that belong to this environment. Nobody else gets them while they stand here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
     /// Pods of the web part that exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,

@@ -43,6 +43,8 @@ impl Worker {
     pub async fn start(config: &PoolConfig) -> std::io::Result<Self> {
         let mut command = Command::new(&config.program);
         command.arg("--namespace").arg(&config.namespace).env_clear().envs(config.environment.iter().cloned());
+        // With the parent's id the worker notices even a parent that was gone before it could ask to be told.
+        command.arg("--parent").arg(std::process::id().to_string());
         // Its own process group: a signal to the operator's group must not cut an operation that the operator lets finish.
         command
             .stdin(Stdio::piped())

@@ -16,7 +16,7 @@ import (
 	chartv2 "helm.sh/helm/v4/pkg/chart/v2"
 )
 
-// A chart has to fit into a release Secret of one MiB, so these bounds are generous.
+// A chart has to fit into an object of one MiB, so these bounds are generous.
 const (
 	maxArchive  = 16 << 20
 	maxUnpacked = 64 << 20

@@ -109,11 +109,14 @@ func TestReleaseThatIsTooLarge(t *testing.T) {
 	for i := range noise {
 		noise[i] = byte(rand.Uint32())
 	}
-	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "files/noise": base64.StdEncoding.EncodeToString(noise)})
-	w.refusedWithout("hunter2", w.request(actionInstall, 1, chart), classTooLarge)
+	large := base64.StdEncoding.EncodeToString(noise)
+	rendered := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "large.yaml": strings.Replace(twoKeys, "data:", "data:\n  large: "+large, 1)})
+	w.refusedWithout("hunter2", w.request(actionInstall, 1, rendered), classTooLarge)
 	if got := w.secretNames(); len(got) != 0 {
 		t.Errorf("stored: %v", got)
 	}
+	// What a chart only carries does not count.
+	w.do(w.request(actionInstall, 1, chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "files/large": large})))
 }
 
 func TestKindThatTheClusterDoesNotServe(t *testing.T) {

@@ -125,7 +125,7 @@ func (o *operation) prepare(c *cluster) error {
 		mayCreate:       r.Action == actionInstall || r.Action == actionUpgrade,
 		created:         func() { o.progress("recorded", nil) },
 	}
-	o.store = storage.Init(driver.NewSecrets(o.secrets))
+	o.store = newStore(o.secrets)
 	o.client = &client{Client: kube.New(o.getter), request: r, applied: func() { o.progress("applied", nil) }}
 	o.client.Namespace = r.Namespace
 	o.client.SetLogger(slog.DiscardHandler)

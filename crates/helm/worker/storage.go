@@ -11,7 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	typed "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	releasei "helm.sh/helm/v4/pkg/release"
+	release "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/storage"
+	"helm.sh/helm/v4/pkg/storage/driver"
 )
 
 // releaseSecrets stands between Helm's storage driver and the API server. It answers a LIST by GETs of the revisions that
@@ -33,6 +36,11 @@ type releaseSecrets struct {
 
 func secretName(release string, revision int) string {
 	return fmt.Sprintf("%s.%s.v%d", storage.HelmStorageType, release, revision)
+}
+
+// makes tells whether the Secret is the record that this operation makes.
+func (s *releaseSecrets) makes(name string) bool {
+	return s.mayCreate && name == secretName(s.release, s.expected)
 }
 
 func (s *releaseSecrets) Get(ctx context.Context, name string, options metav1.GetOptions) (*corev1.Secret, error) {
@@ -95,7 +103,7 @@ func (s *releaseSecrets) List(ctx context.Context, options metav1.ListOptions) (
 }
 
 func (s *releaseSecrets) Create(ctx context.Context, secret *corev1.Secret, options metav1.CreateOptions) (*corev1.Secret, error) {
-	if !s.mayCreate || secret.Name != secretName(s.release, s.expected) {
+	if !s.makes(secret.Name) {
 		return nil, fail(classStaleRevision, "%q would be created, but revision %d was expected", secret.Name, s.expected)
 	}
 	created, err := s.SecretInterface.Create(ctx, secret, options)
@@ -119,4 +127,39 @@ func (s *releaseSecrets) Delete(ctx context.Context, name string, options metav1
 	}
 	defer s.forget(name)
 	return s.SecretInterface.Delete(ctx, name, options)
+}
+
+// records is Helm's storage driver, which here leaves the chart's sources out of the record that an install or upgrade makes.
+// They would be most of what a release costs in etcd, the same again in each revision of each environment, in base64 that
+// gzip shrinks badly. Helm reads them in no record: "rollback" applies the stored manifest, "upgrade" renders the chart that
+// it is given, "get" and "list" show metadata, values, manifest, hooks and notes. The archive of the chart has them, and a
+// template's version keeps that. Records of other Helms are stored as they are.
+type records struct {
+	*driver.Secrets
+	own *releaseSecrets
+}
+
+func newStore(secrets *releaseSecrets) *storage.Storage {
+	return storage.Init(&records{Secrets: driver.NewSecrets(secrets), own: secrets})
+}
+
+func (r *records) Create(key string, rel releasei.Releaser) error {
+	return r.Secrets.Create(key, r.lean(key, rel))
+}
+
+func (r *records) Update(key string, rel releasei.Releaser) error {
+	return r.Secrets.Update(key, r.lean(key, rel))
+}
+
+// lean copies what it changes: Helm goes on with the release and its chart.
+func (r *records) lean(key string, rel releasei.Releaser) releasei.Releaser {
+	full, ok := rel.(*release.Release)
+	if !ok || full.Chart == nil || !r.own.makes(key) {
+		return rel
+	}
+	// The metadata names the chart in every listing, the values are the base of "get values --all" and "--reuse-values".
+	record, chart := *full, *full.Chart
+	chart.Raw, chart.Templates, chart.Files, chart.Schema = nil, nil, nil, nil
+	record.Chart = &chart
+	return &record
 }

@@ -7,7 +7,9 @@ import (
 
 	"k8s.io/client-go/kubernetes/fake"
 
+	chartcommon "helm.sh/helm/v4/pkg/chart/common"
 	chartv2 "helm.sh/helm/v4/pkg/chart/v2"
+	releasei "helm.sh/helm/v4/pkg/release"
 	"helm.sh/helm/v4/pkg/release/common"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/storage"
@@ -30,7 +32,7 @@ func guarded(t *testing.T, expected int, revisions ...int) (*storage.Storage, *r
 	clients.ClearActions()
 	s := &releaseSecrets{SecretInterface: clients.CoreV1().Secrets("odoo"), release: "acme-prod", expected: expected,
 		revisions: revisions, mayCreate: true, created: func() {}}
-	return storage.Init(driver.NewSecrets(s)), s, clients
+	return newStore(s), s, clients
 }
 
 func versions(t *testing.T, store *storage.Storage) []int {
@@ -127,5 +129,40 @@ func TestStorageSeesItsOwnWrites(t *testing.T) {
 	secrets.mayDelete = func() *workerError { return fail(classUnreachable, "no") }
 	if _, err = store.Delete("acme-prod", 3); err == nil {
 		t.Error("the record was deleted")
+	}
+}
+
+func TestStorageLeavesTheSourcesOutOfItsOwnRecordOnly(t *testing.T) {
+	store, secrets, _ := guarded(t, 4, 2, 3)
+	full := func(revision int) *release.Release {
+		rel := storedRevision(revision, common.StatusPendingUpgrade)
+		file := []*chartcommon.File{{Name: "file", Data: []byte("data")}}
+		rel.Chart.Raw, rel.Chart.Templates, rel.Chart.Files, rel.Chart.Schema = file, file, file, []byte("{}")
+		rel.Chart.Values = map[string]any{"size": "S"}
+		return rel
+	}
+	stored := func(revision int) *release.Release {
+		rel, err := store.Get("acme-prod", revision)
+		must(t, err)
+		return rel.(*release.Release)
+	}
+	for _, write := range []func(releasei.Releaser) error{store.Create, store.Update} {
+		own := full(4)
+		must(t, write(own))
+		if got := stored(4).Chart; hasSources(got) || got.Name() != "odoo" || got.Values["size"] != "S" {
+			t.Errorf("%+v", got)
+		}
+		if !hasSources(own.Chart) || own.Chart.Raw == nil {
+			t.Errorf("Helm's own chart has changed: %+v", own.Chart)
+		}
+	}
+	must(t, store.Update(full(3)))
+	if !hasSources(stored(3).Chart) {
+		t.Error("another revision lost its sources")
+	}
+	secrets.mayCreate = false
+	must(t, store.Update(full(4)))
+	if !hasSources(stored(4).Chart) {
+		t.Error("an operation that makes no record changed one")
 	}
 }

@@ -46,19 +46,21 @@ pub enum Verdict {
     NeverHappened,
 }
 
-/// Judges a recorded operation. `active` says that it runs in this process; `report` is what this process heard of its end.
+/// Judges a recorded operation. `active` says that it runs in this process; `report` is what this process heard of its end;
+/// from `fence` on no worker of an earlier leader can write any more, however often its permit was renewed.
 pub fn judge(
     operation: &Operation,
     history: &History,
     report: Option<&Report>,
     active: bool,
+    fence: Timestamp,
     now: Timestamp,
 ) -> Verdict {
     if active {
         return Verdict::Running;
     }
     let report = report.filter(|report| report.operation == operation.id);
-    if let (None, until) = (report, operation.valid_until.0 + PERMIT_MARGIN)
+    if let (None, until) = (report, fence.max(operation.valid_until.0 + PERMIT_MARGIN))
         && now < until
     {
         return Verdict::MayWriteUntil(until);
@@ -120,6 +122,27 @@ mod tests {
         history
     }
 
+    fn judged(
+        operation: &Operation,
+        history: &History,
+        report: Option<&Report>,
+        active: bool,
+        now: Timestamp,
+    ) -> Verdict {
+        judge(operation, history, report, active, Timestamp::UNIX_EPOCH, now)
+    }
+
+    #[test]
+    fn an_earlier_leaders_worker_is_waited_for_until_the_fence() {
+        let fence = Timestamp::from_second(300).unwrap();
+        let judge_at = |second| {
+            let now = Timestamp::from_second(second).unwrap();
+            judge(&operation(Action::Upgrade), &History::default(), None, false, fence, now)
+        };
+        assert_eq!(judge_at(299), Verdict::MayWriteUntil(fence));
+        assert_eq!(judge_at(300), Verdict::NeverHappened);
+    }
+
     #[test]
     fn the_storage_is_the_judge() {
         use ReleaseStatus as S;
@@ -132,23 +155,23 @@ mod tests {
         let stranger = Report { operation: "0".into(), ..failed.clone() };
         let upgrade = operation(Action::Upgrade);
         assert_eq!(
-            judge(&upgrade, &history(2, S::Deployed), Some(&failed), false, late),
+            judged(&upgrade, &history(2, S::Deployed), Some(&failed), false, late),
             Verdict::Succeeded,
             "the reply was lost"
         );
-        assert_eq!(judge(&upgrade, &history(2, S::Deployed), None, false, late), Verdict::Succeeded);
+        assert_eq!(judged(&upgrade, &history(2, S::Deployed), None, false, late), Verdict::Succeeded);
         assert!(
-            matches!(judge(&upgrade, &history(2, S::PendingUpgrade), None, false, late), Verdict::Failed(f) if f.reason == Reason::HelmFailed)
+            matches!(judged(&upgrade, &history(2, S::PendingUpgrade), None, false, late), Verdict::Failed(f) if f.reason == Reason::HelmFailed)
         );
         assert!(
-            matches!(judge(&upgrade, &history(1, S::Deployed), Some(&failed), false, late), Verdict::Failed(f) if f.terminal)
+            matches!(judged(&upgrade, &history(1, S::Deployed), Some(&failed), false, late), Verdict::Failed(f) if f.terminal)
         );
-        assert_eq!(judge(&upgrade, &history(1, S::Deployed), Some(&stranger), false, late), Verdict::NeverHappened);
-        assert_eq!(judge(&upgrade, &history(1, S::Deployed), None, false, late), Verdict::NeverHappened);
-        assert_eq!(judge(&upgrade, &history(1, S::Deployed), Some(&failed), true, late), Verdict::Running);
-        assert_eq!(judge(&operation(Action::Uninstall), &History::default(), None, false, late), Verdict::Succeeded);
+        assert_eq!(judged(&upgrade, &history(1, S::Deployed), Some(&stranger), false, late), Verdict::NeverHappened);
+        assert_eq!(judged(&upgrade, &history(1, S::Deployed), None, false, late), Verdict::NeverHappened);
+        assert_eq!(judged(&upgrade, &history(1, S::Deployed), Some(&failed), true, late), Verdict::Running);
+        assert_eq!(judged(&operation(Action::Uninstall), &History::default(), None, false, late), Verdict::Succeeded);
         assert_eq!(
-            judge(&operation(Action::Unlock), &history(2, S::Failed), Some(&fine), false, late),
+            judged(&operation(Action::Unlock), &history(2, S::Failed), Some(&fine), false, late),
             Verdict::Succeeded
         );
     }
@@ -157,7 +180,7 @@ mod tests {
     fn a_worker_of_another_process_is_waited_for_while_its_permit_holds() {
         let early = Timestamp::from_second(104).unwrap();
         let verdict =
-            judge(&operation(Action::Upgrade), &history(2, ReleaseStatus::PendingUpgrade), None, false, early);
+            judged(&operation(Action::Upgrade), &history(2, ReleaseStatus::PendingUpgrade), None, false, early);
         assert_eq!(verdict, Verdict::MayWriteUntil(Timestamp::from_second(105).unwrap()));
     }
 }

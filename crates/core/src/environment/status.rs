@@ -13,6 +13,7 @@ use odoofleet_api::{OdooEnvironment, labels};
 use super::Refusal;
 use super::diagnosis::{Diagnosis, diagnose, last_failure};
 use super::plan::{STALLED_FAILURES, Step};
+use super::references::hosts;
 use super::validate::Validated;
 use crate::observed::Running;
 use crate::release::{History, ReleaseState, Revision};
@@ -76,6 +77,10 @@ pub fn derive(inputs: &StatusInputs<'_>) -> OdooEnvironmentStatus {
     status.last_failure = last_failure(inputs.before.last_failure.as_ref(), inputs.running);
     if let Some(requested) = annotation(environment, labels::REQUESTED_AT) {
         status.last_handled_reconcile_at = Some(requested);
+    }
+    // Told before Helm begins: whoever asks for the same host next finds it taken.
+    if inputs.wanted.is_ok() {
+        status.hosts = hosts(&environment.spec);
     }
     release(&mut status, inputs);
     workloads(&mut status, inputs.running, &plan);

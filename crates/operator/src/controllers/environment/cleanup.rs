@@ -81,8 +81,14 @@ fn settle(
 ) -> bool {
     let Some(operation) = status.operation.clone() else { return ctx.pool.is_busy(release) };
     let report = environment.metadata.uid.as_deref().and_then(|uid| ctx.memory.report(uid));
-    let verdict =
-        judge(&operation, &observed.history, report.as_ref(), ctx.pool.is_active(release, &operation.id), now);
+    let verdict = judge(
+        &operation,
+        &observed.history,
+        report.as_ref(),
+        ctx.pool.is_active(release, &operation.id),
+        ctx.fence,
+        now,
+    );
     history::settle(status, &verdict, "", now);
     matches!(verdict, Verdict::Running | Verdict::MayWriteUntil(_)) || ctx.pool.is_busy(release)
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use odoofleet_api::conditions::Reason;
-use odoofleet_api::environment::OdooEnvironmentStatus;
+use odoofleet_api::environment::{OdooEnvironmentStatus, Placement};
 use odoofleet_api::{OdooEnvironment, OdooTemplate};
 use odoofleet_core::environment::Refusal;
 use odoofleet_core::environment::references::{
@@ -160,17 +160,16 @@ fn rivals(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironment
         retained.environment == own_name && retained.customer == environment.spec.customer_ref.name
     };
     let kept_for_us = retained.iter().any(is_own);
-    let owns_release = ctx
-        .index
-        .releases
-        .history(&release)
-        .newest()
-        .is_some_and(|newest| newest.ownership.is_ours() && newest.ownership.may_belong_to(environment));
-    let claims = |release_name: &str, other_hosts: &[String]| {
-        release_name == release || own_hosts.iter().any(|host| other_hosts.contains(host))
-    };
+    let history = ctx.index.releases.history(&release);
+    let owner = history.newest().map(|newest| &newest.ownership).filter(|ownership| ownership.is_ours());
+    let owns_release = |candidate: &OdooEnvironment| owner.is_some_and(|owner| owner.may_belong_to(candidate));
+    let claims =
+        |release_name: &str, other_hosts: &[String]| release_name == release || shares(&own_hosts, other_hosts);
     let others = ctx.stores.environments.state();
-    let others = others.iter().filter(|other| other.name_any() != own_name).filter_map(|other| {
+    let here = |other: &&Arc<OdooEnvironment>| {
+        other.name_any() != own_name && other.spec.placement.unwrap_or_default() == Placement::Cluster
+    };
+    let others = others.iter().filter(here).filter_map(|other| {
         let other_release = names(&other.spec).map(|(_, release)| release.to_string()).unwrap_or_default();
         let other_hosts = if own_hosts.is_empty() { Vec::new() } else { hosts(&other.spec) };
         let other_status = ctx.memory.status(other);
@@ -179,8 +178,12 @@ fn rivals(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironment
             environment: other.name_any(),
             customer: other.spec.customer_ref.name.clone(),
             release: other_release,
-            has_release: !owns_release && older,
-            has_hosts: match (is_settled(&other_status), kept_for_us || serves(status, &other_hosts)) {
+            has_release: owns_release(other) || (older && !owns_release(environment)),
+            // Who was given a host keeps it, whoever else is older.
+            has_hosts: match (
+                shares(&other_status.hosts, &own_hosts),
+                kept_for_us || shares(&status.hosts, &other_hosts),
+            ) {
                 (true, false) => true,
                 (false, true) => false,
                 _ => older,
@@ -202,18 +205,8 @@ fn rivals(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironment
     others.chain(retained).collect()
 }
 
-/// Whether an environment has, or is just getting, what its spec claims.
-fn is_settled(status: &OdooEnvironmentStatus) -> bool {
-    let refused = status.reason.as_deref() == Some(Reason::HostTaken.as_str().as_str());
-    !refused && (status.release.is_some() || status.operation.is_some())
-}
-
-/// Whether one of these hosts leads to an environment already: who serves a host keeps it, whoever else is older.
-fn serves(status: &OdooEnvironmentStatus, hosts: &[String]) -> bool {
-    let leads = |address: &str| {
-        hosts.iter().any(|host| address.strip_prefix("https://").or(address.strip_prefix("http://")) == Some(host))
-    };
-    status.endpoints.iter().any(|endpoint| leads(&endpoint.address))
+fn shares(some: &[String], others: &[String]) -> bool {
+    some.iter().any(|host| others.contains(host))
 }
 
 /// How many of the customer's environments are older.

@@ -133,7 +133,7 @@ fn settle(
     let uid = environment.metadata.uid.as_deref().unwrap_or_default();
     let release = names(&environment.spec).ok().map(|(_, release)| release)?;
     let active = ctx.pool.is_active(release.as_str(), &operation.id);
-    let verdict = judge(&operation, history, ctx.memory.report(uid).as_ref(), active, now);
+    let verdict = judge(&operation, history, ctx.memory.report(uid).as_ref(), active, ctx.fence, now);
     let inputs = wanted.map(|wanted| wanted.inputs.clone()).unwrap_or_default();
     history::settle(status, &verdict, &inputs, now);
     Some(verdict)
