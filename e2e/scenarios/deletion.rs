@@ -76,6 +76,12 @@ async fn a_retained_release_keeps_its_data_and_starts_when_created_again() -> Re
 async fn delete_removes_the_release_its_volumes_and_generated_secrets_and_nothing_of_others() -> Result {
     let world = World::start("delete").await?;
     with_volumes(&world, "gone", "Delete").await?;
+    // Superseded revisions hold values, too, and no watch tells of them.
+    for size in ["M", "L", "S"] {
+        world.patch::<OdooEnvironment>("acme-gone", json!({ "spec": { "size": size } })).await?;
+        world.wait_phase("acme-gone", "Running").await?;
+    }
+    assert_eq!(revisions(&world, "acme-gone").await?, [3, 4], "two revisions are kept");
     with_volumes(&world, "stays", "Retain").await?;
     let referenced = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "mine", "labels": { "odoofleet.dev/customer": "acme" } }, "stringData": { "k": "v" } });
     world.apply(&referenced).await?;

@@ -109,8 +109,6 @@ pub enum Reason {
     WaitingForRollout,
     /// An image cannot be pulled.
     ImagePull,
-    /// Retrying after a failure that can pass by itself.
-    Retrying,
     /// The object is being deleted.
     Deleting,
     /// More stops or deletions than allowed at once are waiting.
@@ -197,8 +195,6 @@ pub enum Reason {
     NodeDown,
     /// A container cannot be created from its configuration.
     ContainerConfig,
-    /// A workload of the release is gone.
-    WorkloadMissing,
 
     // The customer's state.
     /// Stopped because the customer is suspended.

@@ -70,7 +70,7 @@ pub fn judge(
         newest.filter(|revision| revision.number >= operation.expected_revision).map(|revision| revision.status);
     let told = report.map(|report| &report.result);
     match (operation.action, reached, told) {
-        (Action::Install | Action::Upgrade, Some(ReleaseStatus::Deployed | ReleaseStatus::Superseded), _)
+        (Action::Install | Action::Upgrade, Some(ReleaseStatus::Deployed), _)
         | (Action::Uninstall, None, None)
         | (_, _, Some(Ok(()))) => Verdict::Succeeded,
         (Action::Unlock, Some(status), None) if !status.is_pending() => Verdict::Succeeded,
