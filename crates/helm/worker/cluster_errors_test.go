@@ -110,7 +110,7 @@ func TestReleaseThatIsTooLarge(t *testing.T) {
 		noise[i] = byte(rand.Uint32())
 	}
 	large := base64.StdEncoding.EncodeToString(noise)
-	rendered := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "large.yaml": strings.Replace(twoKeys, "data:", "data:\n  large: "+large, 1)})
+	rendered := chartArchive(t, "odoo", map[string]string{"cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large}\ndata: {large: " + large + "}\n"})
 	w.refusedWithout("hunter2", w.request(actionInstall, 1, rendered), classTooLarge)
 	if got := w.secretNames(); len(got) != 0 {
 		t.Errorf("stored: %v", got)

@@ -6,6 +6,7 @@ mod charts;
 mod clock;
 mod context;
 mod controllers;
+mod error;
 mod index;
 mod lease;
 mod memory;

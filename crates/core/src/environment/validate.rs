@@ -4,8 +4,9 @@ use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::{OdooEnvironmentSpec, Stage};
 use odoofleet_api::names::{CustomerName, ReleaseName};
 use odoofleet_api::{Object, OdooEnvironment, labels};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::compose::{FedValue, Values};
 use super::references::{
     CustomerView, ObjectKind, ObjectName, ReferencedObject, References, VersionView, hosts, named_objects, names,
 };
@@ -13,7 +14,7 @@ use super::{Refusal, git};
 use crate::customer::{applies_to, may_install};
 use crate::digest;
 use crate::template::StopPlan;
-use crate::values::{BoundValue, InputContext, Inputs, Layer, Layers, ValuePath, apply_bindings, bound_layer};
+use crate::values::{InputContext, Inputs};
 
 /// Form of the spec hash; a new form upgrades every release once.
 const HASH_FORMAT: u32 = 1;
@@ -57,17 +58,6 @@ pub struct Validated {
     pub helm_timeout: i32,
     /// `odoofleet.dev/allow-data-loss`, as it stands.
     pub allow_data_loss: Option<String>,
-}
-
-/// One value from a Secret or ConfigMap.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FedValue {
-    /// Where it goes.
-    pub to: ValuePath,
-    /// Where it comes from.
-    pub object: ObjectName,
-    /// Its key.
-    pub key: String,
 }
 
 /// Name of the Secret that holds the passwords which the operator generates for a release.
@@ -274,159 +264,6 @@ fn fingerprint(environment: &OdooEnvironment, version: &VersionView, references:
         objects,
     ]);
     digest::base32(digest::canonical(&value).as_bytes()).chars().take(8).collect()
-}
-
-/// Value paths, and digests of what is fed to them.
-type Digests = Vec<(String, String)>;
-
-struct Values {
-    composed: Object,
-    fed: Vec<FedValue>,
-    fed_digests: Digests,
-    live_paths: Vec<ValuePath>,
-}
-
-impl Values {
-    fn compose(
-        spec: &OdooEnvironmentSpec,
-        version: &VersionView,
-        inputs: &Inputs,
-        references: &References,
-    ) -> Result<Self, Refusal> {
-        let content = &version.content;
-        let bound = apply_bindings(&content.bindings, inputs)
-            .map_err(|error| Refusal::new(Reason::TemplateNotReady, error.to_string()))?;
-        check_required(&content.required, inputs)?;
-        check_bound(version, inputs)?;
-        check_collisions(spec, &bound, &content.secret_value_paths())?;
-        let (fed, fed_digests) = fed_values(spec, references)?;
-
-        let invalid = |error: crate::values::PathError| Refusal::new(Reason::ValueNotAllowed, error.to_string());
-        let mut fed_layer = Object::new();
-        for value in &fed {
-            value.to.set(&mut fed_layer, json!("")).map_err(invalid)?;
-        }
-        let mut layers = Layers::default();
-        layers.push(Layer::Template, content.values.clone());
-        layers.push(Layer::Environment, spec.values.clone());
-        layers.push(Layer::ValuesFrom, fed_layer);
-        layers.push(Layer::Input, bound_layer(&bound).map_err(invalid)?);
-        let composed = layers.composed();
-        check_schema(version, &layers, &fed)?;
-        Ok(Self { composed, fed, fed_digests, live_paths: content.live_paths() })
-    }
-}
-
-fn check_required(required: &[String], inputs: &Inputs) -> Result<(), Refusal> {
-    let missing: Vec<&str> = required.iter().map(String::as_str).filter(|name| inputs.get(name).is_none()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        Reason::InputRequired,
-        format!("the template requires \"spec.{}\": set it", missing.join("\", \"spec.")),
-    ))
-}
-
-/// An input that is set and reaches no value would be a wish that nobody hears.
-fn check_bound(version: &VersionView, inputs: &Inputs) -> Result<(), Refusal> {
-    let covers = |from: &str, input: &str| {
-        from == input
-            || input.strip_prefix(from).is_some_and(|rest| rest.starts_with('.'))
-            || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.'))
-    };
-    let is_bound = |input: &String| {
-        version.content.bindings.iter().any(|binding| {
-            binding.from.as_deref().is_some_and(|from| covers(from, input))
-                || binding.value.as_deref().is_some_and(|value| value.contains(&format!("inputs.{input}")))
-        })
-    };
-    let Some(deaf) = inputs.set_by_user().into_iter().find(|input| !is_bound(input)) else { return Ok(()) };
-    let message = format!(
-        "template \"{}\" does not bind \"spec.{deaf}\" to a value of its chart: remove the field, or add a binding to the template",
-        version.template
-    );
-    Err(Refusal::new(Reason::InputNotBound, message))
-}
-
-fn check_collisions(
-    spec: &OdooEnvironmentSpec,
-    bound: &[BoundValue],
-    secret_paths: &[ValuePath],
-) -> Result<(), Refusal> {
-    let refuse = |message: String| Err(Refusal::new(Reason::ValueNotAllowed, message));
-    for item in bound {
-        if sets(&spec.values, &item.to) {
-            return refuse(item.collision("spec.values", &item.to));
-        }
-    }
-    for path in secret_paths {
-        let plain = path.get(&spec.values).is_some_and(|value| !value.is_null() && value.as_str() != Some(""));
-        if plain {
-            return refuse(format!(
-                "\"spec.values.{path}\" may only come from a Secret: use spec.valuesFrom with secretKeyRef"
-            ));
-        }
-    }
-    for from in &spec.values_from {
-        let target = ValuePath::parse(&from.target_path)
-            .map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
-        if let Some(item) = bound.iter().find(|item| item.value.is_some() && item.to.overlaps(&target)) {
-            return refuse(item.collision("spec.valuesFrom", &target));
-        }
-        if from.secret_key_ref.is_none() && secret_paths.iter().any(|path| path.overlaps(&target)) {
-            return refuse(format!("\"{target}\" may only come from a Secret: use secretKeyRef"));
-        }
-    }
-    Ok(())
-}
-
-/// Whether values decide what stands at a path: they set it, or put something that is not a map on the way to it.
-fn sets(values: &Object, path: &ValuePath) -> bool {
-    if path.get(values).is_some() {
-        return true;
-    }
-    path.set(&mut values.clone(), Value::Null).is_err()
-}
-
-fn fed_values(spec: &OdooEnvironmentSpec, references: &References) -> Result<(Vec<FedValue>, Digests), Refusal> {
-    let (mut fed, mut digests) = (Vec::new(), Vec::new());
-    for from in &spec.values_from {
-        let (kind, key) = match (&from.secret_key_ref, &from.config_map_key_ref) {
-            (Some(key), None) => (ObjectKind::Secret, key),
-            (None, Some(key)) => (ObjectKind::ConfigMap, key),
-            _ => {
-                return Err(Refusal::new(
-                    Reason::InvalidSpec,
-                    "spec.valuesFrom needs exactly one of secretKeyRef and configMapKeyRef",
-                ));
-            }
-        };
-        let object = ObjectName { kind, name: key.name.clone() };
-        let digest = references.key_digest(&object, &key.key)?.to_owned();
-        let to = ValuePath::parse(&from.target_path)
-            .map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
-        digests.push((to.to_string(), digest));
-        fed.push(FedValue { to, object, key: key.key.clone() });
-    }
-    Ok((fed, digests))
-}
-
-fn check_schema(version: &VersionView, layers: &Layers, fed: &[FedValue]) -> Result<(), Refusal> {
-    let Some(schema) = &version.schema else { return Ok(()) };
-    let mut with_defaults = Layers::default();
-    with_defaults.push(Layer::Chart, version.chart.values.clone());
-    with_defaults.extend(layers);
-    let unknown: Vec<ValuePath> = fed.iter().map(|value| value.to.clone()).collect();
-    let violations = schema.check(&with_defaults, &unknown);
-    if violations.is_empty() {
-        return Ok(());
-    }
-    let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    Err(Refusal::new(
-        Reason::SchemaViolation,
-        format!("the values do not match the chart's schema: {}", list.join("; ")),
-    ))
 }
 
 /// Digest over everything that goes into a release, except what is scaled live. What Secrets feed counts by its digest.

@@ -13,6 +13,8 @@ use oci_client::{Client, Reference, RegistryOperation};
 use odoofleet_core::digest;
 use serde::Deserialize;
 
+use crate::error::chain;
+
 /// Media type of a chart's archive (Helm's `pkg/registry/constants.go`).
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
@@ -141,20 +143,6 @@ fn auth(credentials: Option<&[u8]>, registry: &str) -> Result<RegistryAuth, OciE
         entry.auth.and_then(|auth| STANDARD.decode(auth).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
     pair.map(|(name, word)| RegistryAuth::Basic(name.to_owned(), word.to_owned())).ok_or(OciError::Credentials)
-}
-
-/// An error with its causes: "error sending request" alone helps nobody.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

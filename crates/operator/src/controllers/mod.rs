@@ -19,6 +19,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::context::Context;
+use crate::error::chain;
 
 /// Drives a controller: takes references from its queue, at most one reconcile of an object at a time, and reports each
 /// result once. Every error that reaches it is transient: what a person must mend is a condition, not an error.
@@ -67,18 +68,4 @@ pub async fn drive<K, Fut, E>(
             std::future::ready(())
         })
         .await;
-}
-
-/// An error with its causes.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

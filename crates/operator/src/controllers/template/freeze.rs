@@ -17,7 +17,7 @@ use odoofleet_core::template::{VersionContent, VersionError, revision_name};
 use super::holds;
 use crate::charts::{self, FetchError};
 use crate::context::Context;
-use crate::controllers::chain;
+use crate::error::chain;
 
 /// Versions that nobody uses are kept up to this many, to go back to.
 const KEPT_UNUSED: usize = 10;

@@ -1,0 +1,263 @@
+//! What the operator knows of an environment.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::template::{WorkloadKind, WorkloadRole};
+
+/// What the operator knows of an environment.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OdooEnvironmentStatus {
+    /// The generation of the spec that this status describes; -1 before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// In one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Why the phase is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The reason for people: what, why, what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Where people log in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Every way in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+    /// Hosts that belong to this environment. Nobody else gets them while they stand here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Pods of the web part that exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Pods of the web part that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Label selector of the web part's pods, for autoscalers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Odoo's series, as the template version says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub odoo_version: Option<String>,
+    /// PostgreSQL's major version, as the template version says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_major: Option<i32>,
+    /// The release's workloads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadStatus>,
+    /// The Helm release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseStatus>,
+    /// The template version that the release holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateStatus>,
+    /// The Helm operation that was begun last and is not yet judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// The last operations, newest first, at most 10. A retry counts with what it retries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryEntry>,
+    /// The last failure of a container. It stays after the container is well again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<LastFailure>,
+    /// Helm operations that failed in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Failures>,
+    /// Value of annotation `odoofleet.dev/requestedAt` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+    /// Value of annotation `odoofleet.dev/restartedAt` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_restart_at: Option<String>,
+    /// Conditions: Ready, Available, Released; Reconciling, Stalled and Drifted while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// An environment in one word.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// On the way, or waiting; `reason` says for what.
+    Pending,
+    /// People can work with it.
+    Running,
+    /// Scaled to zero.
+    Stopped,
+    /// Something is wrong; `reason` says what.
+    Error,
+    /// At the customer's, out of reach.
+    Offline,
+}
+
+/// A way in.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// `Ingress`, `HTTPRoute`, `NodePort` or `Service`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// URL, or `host:port` where only the port is known.
+    pub address: String,
+}
+
+/// A workload of the release.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadStatus {
+    /// Kind.
+    pub kind: WorkloadKind,
+    /// Name.
+    pub name: String,
+    /// Its place in the order of stop and start.
+    pub role: WorkloadRole,
+    /// Pods wanted.
+    pub replicas: i32,
+    /// Pods ready.
+    pub ready_replicas: i32,
+}
+
+/// The Helm release.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseStatus {
+    /// Name.
+    pub name: String,
+    /// Newest revision.
+    pub revision: i64,
+    /// Helm's word for its state, such as `deployed`.
+    pub status: String,
+    /// Name of the chart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart: Option<String>,
+    /// Version of the chart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart_version: Option<String>,
+    /// When the revision was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed_at: Option<Time>,
+}
+
+/// The template version that the release holds.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateStatus {
+    /// Name of the template.
+    pub name: String,
+    /// Version.
+    pub version: String,
+}
+
+/// A Helm operation, written down before it starts.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// Id; the worker's requests carry it in their User-Agent.
+    pub id: String,
+    /// What is done.
+    pub action: Action,
+    /// The revision that it makes, or acts on.
+    pub expected_revision: i64,
+    /// The operator that runs it.
+    pub holder: String,
+    /// Generation of the spec for which it runs.
+    pub generation: i64,
+    /// Template version that it brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateStatus>,
+    /// Begin.
+    pub started_at: Time,
+    /// When it is ended by force.
+    pub deadline: Time,
+    /// After this moment its worker can no longer write, unless the permit was renewed.
+    pub valid_until: Time,
+}
+
+/// What an operation does.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "Helm's own verbs")]
+pub enum Action {
+    Install,
+    Upgrade,
+    Unlock,
+    Uninstall,
+    Start,
+    Stop,
+    Restart,
+}
+
+/// An operation that is over.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// What was done.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Revision, for Helm operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Template version, for Helm operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateStatus>,
+    /// Generation of the spec for which it ran.
+    pub generation: i64,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// Begin of the first attempt.
+    pub started_at: Time,
+    /// End of the last attempt.
+    pub ended_at: Time,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How an operation ended.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Outcome {
+    Succeeded,
+    Failed,
+}
+
+/// The last failure of a container.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastFailure {
+    /// Reason, such as `OutOfMemory`.
+    pub reason: String,
+    /// Pod and container.
+    pub pod: String,
+    /// Container.
+    pub container: String,
+    /// Exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// Restarts of the container so far.
+    pub restarts: i32,
+}
+
+/// Helm operations that failed in a row for the same inputs.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Failures {
+    /// How many.
+    pub count: i32,
+    /// Reason of the last.
+    pub reason: String,
+    /// Message of the last.
+    pub message: String,
+    /// Whether another try makes no sense before an input changes.
+    pub terminal: bool,
+    /// What the tries were made with: changes when any input changes. It says nothing about the inputs.
+    pub inputs: String,
+    /// When the last one failed.
+    pub at: Time,
+}
