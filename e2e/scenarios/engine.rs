@@ -9,9 +9,10 @@ use crate::{Result, release_labels, revisions};
 
 /// A chart whose hook never ends by itself: an operation that can be killed at leisure.
 fn hanging() -> Chart {
-    let hook = "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: \"{{ .Release.Name }}-hook\"\n  annotations: {helm.sh/hook: \"pre-install,pre-upgrade\"}\nspec:\n  suspend: true\n  template:\n    spec:\n      restartPolicy: Never\n      securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}\n      containers: [{name: c, image: x, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]\n";
-    Chart::small("2.0.0").with("templates/hook.yaml", hook)
+    Chart::small("2.0.0").with("templates/hook.yaml", HOOK)
 }
+
+const HOOK: &str = "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: \"{{ .Release.Name }}-hook\"\n  annotations: {helm.sh/hook: \"pre-install,pre-upgrade\"}\nspec:\n  suspend: true\n  template:\n    spec:\n      restartPolicy: Never\n      securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}\n      containers: [{name: c, image: x, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]\n";
 
 async fn wait_status(world: &World, release: &str, status: &str) -> Result {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
@@ -234,5 +235,24 @@ async fn a_failure_that_can_pass_is_tried_again_by_itself() -> Result {
     let environment = world.wait_phase("acme-prod", "Running").await?;
     let history = environment.status.unwrap().history;
     assert!(history.iter().all(|entry| format!("{:?}", entry.action) != "Uninstall"), "uninstall is never a remedy");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_is_told_to_stop_lets_its_helm_operation_finish() -> Result {
+    let mut world = World::start("graceful").await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    world.put_chart(&hanging()).await?;
+    world.apply(&e2e::template("small", "2")).await?;
+    wait_status(&world, "acme-prod", "pending-upgrade").await?;
+    // The hook's Job is let run only after the operator was told to stop.
+    world.terminate_operator()?;
+    let patch = r#"{"spec":{"suspend":false}}"#;
+    world.kubectl(&["patch", "job", "acme-prod-hook", "--namespace", &world.namespace, "--patch", patch]).await?;
+    world.stop_operator().await?;
+    wait_status(&world, "acme-prod", "deployed").await?;
+    world.run_operator().await?;
+    world.wait_phase("acme-prod", "Running").await?;
     Ok(())
 }

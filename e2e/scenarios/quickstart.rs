@@ -53,6 +53,23 @@ async fn the_quickstart_reaches_running_and_the_plain_helm_cli_shows_it() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_example_is_accepted() -> Result {
+    let world = World::bare("examples", &[]).await?;
+    let mut files: Vec<_> = std::fs::read_dir(world.setup.repo.join("examples"))?.flatten().map(|e| e.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        let text =
+            std::fs::read_to_string(&file)?.replace("namespace: odoo\n", &format!("namespace: {}\n", world.namespace));
+        let copy = tempfile::NamedTempFile::new()?;
+        std::fs::write(copy.path(), text)?;
+        let path = copy.path().to_string_lossy().into_owned();
+        world.kubectl(&["apply", "--server-side", "--dry-run=server", "-f", &path]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_with_everything_in_sync_starts_no_worker_and_writes_nothing() -> Result {
     let mut world = World::start("insync").await?;
     for service in ["a", "b", "c"] {

@@ -234,11 +234,18 @@ impl World {
         }
     }
 
-    /// Stops the operator as Kubernetes would.
+    /// Tells the operator to stop, as Kubernetes would.
+    pub fn terminate_operator(&self) -> Result<()> {
+        let child = self.operator.as_ref().context("no operator runs")?;
+        Ok(rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM)?)
+    }
+
+    /// Stops the operator as Kubernetes would, and waits for its end.
     pub async fn stop_operator(&mut self) -> Result<()> {
+        if self.operator.is_some() {
+            self.terminate_operator()?;
+        }
         let Some(mut child) = self.operator.take() else { return Ok(()) };
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         tokio::task::spawn_blocking(move || child.wait()).await??;
         Ok(())
     }
