@@ -82,23 +82,13 @@ func (w *world) isLean(revision int) {
 	}
 }
 
-func (w *world) image() string {
+func (w *world) runs(image string) {
 	w.t.Helper()
 	web, err := w.clients.AppsV1().Deployments(w.namespace).Get(context.Background(), "acme-prod-web", metav1.GetOptions{})
 	must(w.t, err)
-	for _, container := range web.Spec.Template.Spec.Containers {
-		if container.Name == "odoo" {
-			return container.Image
-		}
-	}
-	w.t.Fatalf("no container odoo in %v", web.Spec.Template.Spec.Containers)
-	return ""
-}
-
-func (w *world) runs(image string) {
-	w.t.Helper()
-	if got := w.image(); got != image {
-		w.t.Errorf("image %q, want %q", got, image)
+	runs := func(c corev1.Container) bool { return c.Name == "odoo" && c.Image == image }
+	if containers := web.Spec.Template.Spec.Containers; !slices.ContainsFunc(containers, runs) {
+		w.t.Errorf("no container odoo with image %q in %v", image, containers)
 	}
 }
 
@@ -107,7 +97,7 @@ func TestTheCommandLineShowsALeanRecordAsAFullOne(t *testing.T) {
 	w := newWorld(t)
 	w.do(w.odoo(actionInstall, 1, "18.0"))
 	w.isLean(1)
-	commands := [][]string{{"list"}, {"list", "-o", "json"}, {"history", "acme-prod"}, {"status", "acme-prod"},
+	commands := [][]string{{"list"}, {"list", "-o", "json"}, {"history", "acme-prod"},
 		{"get", "all", "acme-prod"}, {"get", "manifest", "acme-prod"}, {"get", "values", "acme-prod"},
 		{"get", "values", "acme-prod", "--all"}, {"get", "notes", "acme-prod"}, {"get", "hooks", "acme-prod"}, {"get", "metadata", "acme-prod"}}
 	var shown []string
@@ -115,6 +105,7 @@ func TestTheCommandLineShowsALeanRecordAsAFullOne(t *testing.T) {
 		shown = append(shown, w.helm(command...))
 	}
 	secret, rel := w.record(1)
+	lean := secret.Size()
 	var err error
 	rel.Chart, err = loader.LoadDir(odooChart)
 	must(t, err)
@@ -127,12 +118,13 @@ func TestTheCommandLineShowsALeanRecordAsAFullOne(t *testing.T) {
 	if secret, rel = w.record(1); !hasSources(rel.Chart) || secret.Size() <= odooRecord {
 		t.Fatalf("the record that is compared with is not full: %d bytes", secret.Size())
 	}
+	t.Logf("%d bytes lean, %d in full", lean, secret.Size())
 	for i, command := range commands {
 		if full := w.helm(command...); full != shown[i] {
 			t.Errorf("helm %v:\n%s\nof the lean record:\n%s", command, full, shown[i])
 		}
 	}
-	if all := shown[3] + shown[4]; !strings.Contains(all, "odooVersion: \"18.0\"") || !strings.Contains(all, "kind: StatefulSet") || !strings.Contains(all, "first login") {
+	if all := shown[3]; !strings.Contains(all, "odooVersion: \"18.0\"") || !strings.Contains(all, "kind: StatefulSet") || !strings.Contains(all, "first login") {
 		t.Errorf("little is shown at all:\n%s", all)
 	}
 }

@@ -29,7 +29,7 @@ pub struct Context {
     /// Our objects, as the watches brought them.
     pub stores: Stores,
     /// Releases, workloads and references, as the watches brought them.
-    pub index: Index,
+    pub index: Arc<Index>,
     /// Charts.
     pub charts: ChartStore,
     /// Helm workers.

@@ -17,6 +17,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::index::Index;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReconcileLabels {
     controller: &'static str,
@@ -59,7 +61,7 @@ fn helm_buckets() -> Histogram {
 
 impl Metrics {
     /// Registers everything.
-    pub fn new(pool: Pool, environments: Store<OdooEnvironment>) -> Self {
+    pub fn new(pool: Pool, environments: Store<OdooEnvironment>, index: Arc<Index>) -> Self {
         let mut registry = Registry::default();
         let operator = registry.sub_registry_with_prefix("odoo_operator");
         let reconciles = Family::default();
@@ -78,7 +80,7 @@ impl Metrics {
             helm_durations.clone(),
         );
         operator.register("leader", "1 while this operator holds the lease", leader.clone());
-        registry.register_collector(Box::new(Live { pool, environments }));
+        registry.register_collector(Box::new(Live { pool, environments, index }));
         Self { registry, reconciles, durations, helm, helm_durations, leader }
     }
 
@@ -113,6 +115,7 @@ impl Metrics {
 struct Live {
     pool: Pool,
     environments: Store<OdooEnvironment>,
+    index: Arc<Index>,
 }
 
 impl std::fmt::Debug for Live {
@@ -131,6 +134,11 @@ impl Collector for Live {
                 "odoo_operator_helm_workers_started",
                 "Helm worker processes started since the operator's start",
                 i64::try_from(self.pool.workers_started()).unwrap_or(i64::MAX),
+            ),
+            (
+                "odoo_operator_retained_releases",
+                "Releases that were kept when their environments were deleted",
+                count(self.index.releases.retained().len()),
             ),
         ];
         for (name, help, value) in gauges {
@@ -224,4 +232,55 @@ fn encode_each(
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::api::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
+    use kube::runtime::reflector;
+    use odoofleet_api::labels;
+    use odoofleet_helm::PoolConfig;
+
+    use super::*;
+
+    fn record(release: &str, revision: &str, retained: bool) -> PartialObjectMeta<Secret> {
+        let mut all: BTreeMap<String, String> =
+            [("name", release), ("version", revision), ("status", "deployed"), (labels::CUSTOMER, "acme")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        if retained {
+            all.insert(labels::RETAINED_AT.to_owned(), "1700000000".to_owned());
+        }
+        ObjectMeta { labels: Some(all), ..ObjectMeta::default() }.into_response_partial()
+    }
+
+    #[test]
+    fn retained_releases_are_counted_when_asked_for() {
+        let config = PoolConfig {
+            program: "/nonexistent".into(),
+            namespace: "odoo".to_owned(),
+            environment: Vec::new(),
+            size: 1,
+            idle: Duration::from_secs(1),
+        };
+        let index = Arc::new(Index::default());
+        let metrics = Metrics::new(Pool::new(config).0, reflector::store().0, Arc::clone(&index));
+        let shows = |count: usize| {
+            let text = metrics.encode().unwrap();
+            assert!(text.contains(&format!("\nodoo_operator_retained_releases {count}\n")), "{text}");
+        };
+        shows(0);
+        index.releases.apply(&record("acme-prod", "1", true));
+        index.releases.apply(&record("acme-test", "1", true));
+        index.releases.apply(&record("acme-demo", "1", false));
+        shows(2);
+        // The next upgrade ends it.
+        index.releases.apply(&record("acme-test", "2", false));
+        shows(1);
+        index.releases.remove(&record("acme-prod", "1", true));
+        shows(0);
+    }
 }

@@ -40,7 +40,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         .with_context(|| format!("--time-zone \"{}\" is not an IANA time zone", args.time_zone))?;
     let (pool, events) = Pool::new(pool_config(&args)?);
     let (stores, writers) = stores();
-    let metrics = Arc::new(Metrics::new(pool.clone(), stores.environments.clone()));
+    let index = Arc::new(Index::default());
+    let metrics = Arc::new(Metrics::new(pool.clone(), stores.environments.clone(), Arc::clone(&index)));
     let state = Arc::new(Mutex::new(vec!["leadership".to_owned()]));
     let mut tasks = JoinSet::new();
     serve(&args, &metrics, &state, &mut tasks).await?;
@@ -57,7 +58,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     tracing::info!(identity, "leading");
 
     let (triggers, queues) = Triggers::new(&args.namespace);
-    let ctx = Arc::new(context(&args, client, identity, time_zone, pool, stores, metrics, triggers));
+    let ctx = Arc::new(context(&args, client, identity, time_zone, pool, stores, index, metrics, triggers));
     start(&ctx, &mut tasks, writers);
     *state.lock() = Vec::new();
     watch_readiness(&ctx, &state, &mut tasks);
@@ -113,6 +114,7 @@ fn context(
     time_zone: TimeZone,
     pool: Pool,
     stores: Stores,
+    index: Arc<Index>,
     metrics: Arc<Metrics>,
     triggers: Triggers,
 ) -> Context {
@@ -134,7 +136,7 @@ fn context(
         },
         // Earlier leaders' permits ended with their leases; their last requests may still be on the way.
         fence: Timestamp::now() + std::time::Duration::from_secs(5),
-        index: Index::default(),
+        index,
         memory: Memory::default(),
         backoff: Backoff::default(),
         client,
