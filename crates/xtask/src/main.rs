@@ -34,6 +34,8 @@ enum Command {
     Test(commands::test::Args),
     /// Write the CRDs from the Rust types.
     Generate(commands::generate::Args),
+    /// Measure the operator beside the Helm CLI, in a cluster of its own.
+    Bench(commands::bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Down(args) => commands::down::run(&args),
         Command::Test(args) => commands::test::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -150,13 +150,18 @@ fn kubeconfig(admin: &Value, token: &Path) -> Result<String> {
 
 /// Starts the operator under its own identity, anew if `changed`.
 pub fn start(layout: &Layout, daemons: &Daemons, ports: Ports, changed: bool) -> Result<()> {
+    start_with(layout, daemons, ports, changed, &[])
+}
+
+/// Starts the operator with further arguments.
+pub fn start_with(layout: &Layout, daemons: &Daemons, ports: Ports, changed: bool, arguments: &[String]) -> Result<()> {
     if changed {
         daemons.stop(DAEMON)?;
     }
     if !daemons.alive(DAEMON) {
         require_free_for_operator(ports)?;
         fs::create_dir_all(layout.path("cache"))?;
-        daemons.ensure(DAEMON, &command(layout, ports))?;
+        daemons.ensure(DAEMON, command(layout, ports).args(arguments))?;
     }
     daemons.wait(DAEMON, READY_WITHIN, || is_ready(ports.operator()))
 }

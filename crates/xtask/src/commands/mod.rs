@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub mod bench;
 pub mod down;
 pub mod generate;
 pub mod test;

@@ -1,0 +1,81 @@
+//! `bench`: how fast the operator is, beside the Helm CLI in the same cluster.
+
+use anyhow::{Result, bail};
+
+use crate::ui;
+
+mod cli;
+mod failure;
+mod fleet;
+mod lab;
+mod power;
+mod proc;
+mod rates;
+mod report;
+mod requests;
+mod restart;
+mod single;
+mod stats;
+mod watch;
+
+use fleet::Fleet;
+use lab::Lab;
+use report::Report;
+
+/// Measure the operator beside the Helm CLI, in a cluster of its own.
+///
+/// Pods are played by kwok, so the figures are those of the operator, Helm and the control plane. Nothing passes or fails:
+/// the goals stand beside the figures. Let the machine do nothing else meanwhile.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How many environments.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=10_000))]
+    environments: u32,
+    /// Most Helm workers at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// Print the table as Markdown.
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        bail!("`bench` reads the processes' CPU time and memory from /proc, which only Linux has");
+    }
+    let mut lab = Lab::start(args.workers)?;
+    match measure(&mut lab, &Fleet::new(args.environments)) {
+        Ok(report) => {
+            lab.discard()?;
+            println!("\n{}", if args.markdown { report.markdown() } else { report.table() });
+            Ok(())
+        }
+        Err(error) => {
+            println!("The logs of the cluster are kept in {}", lab.keep().display());
+            Err(error)
+        }
+    }
+}
+
+/// All measurements, in an order in which each begins with what it needs.
+fn measure(lab: &mut Lab, fleet: &Fleet) -> Result<Report> {
+    let mut report = Report::default();
+    ui::heading("Installs");
+    rates::installs(lab, fleet, &mut report)?;
+    ui::heading("Changes");
+    rates::changes(lab, fleet, &mut report)?;
+    ui::heading("Single changes");
+    single::warm(lab, fleet, &mut report)?;
+    ui::heading("Restart");
+    restart::measure(lab, fleet, &mut report)?;
+    ui::heading("First changes after a rest");
+    single::cold(lab, fleet, &mut report)?;
+    ui::heading("Failures");
+    failure::measure(lab, fleet, &mut report)?;
+    ui::heading("Stop and start");
+    power::measure(lab, fleet, &mut report)?;
+    lab.note_memory();
+    report.memory(fleet.size(), lab.peak());
+    Ok(report)
+}

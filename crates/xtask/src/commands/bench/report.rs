@@ -1,0 +1,78 @@
+//! The table.
+
+use super::lab::Peak;
+use super::stats::mebibytes;
+
+/// What was measured.
+#[derive(Default)]
+pub struct Report {
+    rows: Vec<[String; 4]>,
+}
+
+const HEAD: [&str; 4] = ["measured", "OdooFleet", "Helm CLI", "goal"];
+
+impl Report {
+    /// Adds a row.
+    pub fn add(&mut self, what: impl Into<String>, ours: impl Into<String>, cli: impl Into<String>, goal: &str) {
+        self.rows.push([what.into(), ours.into(), cli.into(), goal.to_owned()]);
+    }
+
+    /// Adds the memory.
+    pub fn memory(&mut self, environments: usize, peak: Peak) {
+        let goal = if environments == 1000 { "< 60 MiB" } else { "< 60 MiB at 1,000" };
+        self.add("peak memory of the operator", mebibytes(peak.operator), "", goal);
+        self.add("peak memory of the largest Helm worker", mebibytes(peak.worker), "", "");
+    }
+
+    /// For a terminal.
+    pub fn table(&self) -> String {
+        let head = HEAD.map(str::to_owned);
+        let widths: Vec<usize> = (0..HEAD.len())
+            .map(|column| self.all(&head).map(|row| row[column].chars().count()).max().unwrap_or_default())
+            .collect();
+        let line = |row: &[String; 4]| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        self.all(&head).map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// For a document.
+    pub fn markdown(&self) -> String {
+        let line = |row: &[String; 4]| format!("| {} |", row.join(" | "));
+        let mut lines = vec![line(&HEAD.map(str::to_owned)), "|---|---|---|---|".to_owned()];
+        lines.extend(self.rows.iter().map(line));
+        lines.join("\n")
+    }
+
+    fn all<'a>(&'a self, head: &'a [String; 4]) -> impl Iterator<Item = &'a [String; 4]> {
+        std::iter::once(head).chain(&self.rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut report = Report::default();
+        report.add("installs", "10.0/s", "5.0/s", "≥ 1.3×");
+        report.add("one", "1", "", "");
+        report
+    }
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        assert_eq!(
+            report().table(),
+            "measured  OdooFleet  Helm CLI  goal\ninstalls  10.0/s     5.0/s     ≥ 1.3×\none       1"
+        );
+    }
+
+    #[test]
+    fn markdown_has_a_head() {
+        let text = report().markdown();
+        assert!(text.starts_with("| measured | OdooFleet | Helm CLI | goal |\n|---|---|---|---|\n"), "{text}");
+        assert!(text.ends_with("| one | 1 |  |  |"), "{text}");
+    }
+}
