@@ -141,9 +141,8 @@ impl Lab {
         Ok(())
     }
 
-    /// Waits until every workload of a namespace is complete and the control plane has little to do, so that one
-    /// measurement does not pay for another's pods.
-    pub fn settle(&self, namespace: &str, workloads: usize) -> Result<()> {
+    /// Waits until every workload of a namespace is complete.
+    pub fn complete(&self, namespace: &str, workloads: usize) -> Result<()> {
         for resource in ["deployments", "statefulsets"] {
             let watch = watch::workloads(&self.kube(), namespace, resource)?;
             let mut complete = std::collections::HashSet::new();
@@ -156,6 +155,13 @@ impl Lab {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Waits until every workload of a namespace is complete and the control plane has little to do, so that one
+    /// measurement does not pay for another's pods.
+    pub fn settle(&self, namespace: &str, workloads: usize) -> Result<()> {
+        self.complete(namespace, workloads)?;
         let since = Instant::now();
         loop {
             let (before, begun) = (self.cluster_cpu() + self.operator_cpu()?, Instant::now());

@@ -18,10 +18,12 @@ use crate::{exec, ui};
 struct Run {
     /// Until the last release was deployed.
     deployed: Duration,
-    /// CPU time of the side itself.
+    /// CPU time of the side itself until all was over.
     cpu: Duration,
-    /// CPU time of the control plane until the side was done.
+    /// CPU time of the control plane until then.
     cluster: Duration,
+    /// Until every pod was ready, and with the operator every environment Running.
+    running: Duration,
     /// Cores that other programs took meanwhile.
     others: f64,
 }
@@ -31,8 +33,8 @@ struct OperatorRun {
     run: Run,
     /// Until `kubectl apply` was over.
     applied: Duration,
-    /// Until every environment was Running.
-    running: Duration,
+    /// CPU time of `kubectl apply`.
+    kubectl: Duration,
 }
 
 /// Installs all.
@@ -81,19 +83,22 @@ fn by_operator(lab: &Lab, fleet: &Fleet, change: u32) -> Result<OperatorRun> {
     let deployed = watch::deployed(&kube, NAMESPACE)?;
     let others = lab.others()?;
     let (cpu, cluster, since) = (lab.operator_cpu()?, lab.cluster_cpu(), Instant::now());
+    let own = proc::cpu_of_ended_children();
     kube.apply(&manifest)?;
-    let applied = since.elapsed();
+    let (applied, kubectl) = (since.elapsed(), proc::cpu_of_ended_children().saturating_sub(own));
     let last_deployed = all_deployed(&deployed, fleet, revision)?;
+    let cluster = lab.cluster_cpu().saturating_sub(cluster);
     let rests = |environment: &Environment| environment.rests_in("Running") && environment.has_deployed(revision);
     let last_running = all_environments(&environments, fleet, rests)?;
     let run = Run {
         deployed: last_deployed - since,
         cpu: lab.operator_cpu()?.saturating_sub(cpu),
-        cluster: lab.cluster_cpu().saturating_sub(cluster),
+        cluster,
+        running: last_running - since,
         others: others.cores()?,
     };
     task.done("The operator is done");
-    Ok(OperatorRun { run, applied, running: last_running - since })
+    Ok(OperatorRun { run, applied, kubectl })
 }
 
 fn by_cli(lab: &Lab, fleet: &Fleet, revision: i64, work: impl Fn() -> Result<()>) -> Result<Run> {
@@ -104,8 +109,10 @@ fn by_cli(lab: &Lab, fleet: &Fleet, revision: i64, work: impl Fn() -> Result<()>
     work()?;
     let (cpu, cluster) = (proc::cpu_of_ended_children().saturating_sub(cpu), lab.cluster_cpu().saturating_sub(cluster));
     let last = all_deployed(&deployed, fleet, revision)?;
+    lab.complete(CLI_NAMESPACE, fleet.size())?;
+    let running = since.elapsed();
     task.done("The Helm CLI is done");
-    Ok(Run { deployed: last - since, cpu, cluster, others: others.cores()? })
+    Ok(Run { deployed: last - since, cpu, cluster, running, others: others.cores()? })
 }
 
 /// Waits until all releases have a deployed revision of this number. Says when the last came.
@@ -152,11 +159,17 @@ fn tell(report: &mut Report, what: &str, count: usize, ours: &OperatorRun, their
         seconds(theirs.deployed),
         "",
     );
-    report.add(format!("{count} {what}s, time until each environment is Running"), seconds(ours.running), "", "");
-    report.add(format!("{count} {what}s, time of `kubectl apply` alone"), seconds(ours.applied), "", "");
+    report.add(
+        format!("{count} {what}s, time until every pod is ready, and each environment Running"),
+        seconds(ours.run.running),
+        seconds(theirs.running),
+        "",
+    );
+    let apply = format!("{} ({})", seconds(ours.applied), each(ours.kubectl));
+    report.add(format!("{count} {what}s, `kubectl apply` alone (CPU time of one)"), apply, "", "");
     report.add(format!("CPU time of one {what}"), each(ours.run.cpu), each(theirs.cpu), "");
     report.add(
-        format!("CPU time of the control plane and kwok meanwhile, by {what}"),
+        format!("CPU time of the control plane and kwok until the last is deployed, by {what}"),
         each(ours.run.cluster),
         each(theirs.cluster),
         "",
