@@ -164,6 +164,12 @@ async fn a_limit_refuses_one_more_environment_and_stops_none() -> Result {
     world.apply(&e2e::environment("acme", "one")).await?;
     world.wait_phase("acme-one", "Running").await?;
     world.patch::<OdooCustomer>("acme", json!({ "spec": { "limits": { "environments": 1 } } })).await?;
+    // Watches of two kinds are not ordered: the limit counts for what is created once the operator has seen it.
+    world
+        .wait::<OdooCustomer>("acme", "seen with its limit", |customer| {
+            customer.status.as_ref().and_then(|status| status.observed_generation) == customer.metadata.generation
+        })
+        .await?;
     world.apply(&e2e::environment("acme", "two")).await?;
     world.wait_reason("acme-two", "Error", "LimitExceeded").await?;
     world.patch::<OdooCustomer>("acme", json!({ "spec": { "limits": { "environments": 0 } } })).await?;

@@ -1,7 +1,7 @@
 //! What the operator remembers of an environment between two looks. It can be lost: status and storage hold the same.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use odoofleet_api::OdooEnvironment;
@@ -22,8 +22,8 @@ pub struct Memory {
 
 #[derive(Default)]
 struct Remembered {
-    /// The last status that was written: the object in the cache may be older.
-    status: Option<OdooEnvironmentStatus>,
+    /// The last status that was written, and when: the object in the cache may be older.
+    status: Option<(OdooEnvironmentStatus, Instant)>,
     /// What a worker said last.
     report: Option<Report>,
 }
@@ -31,13 +31,22 @@ struct Remembered {
 impl Memory {
     /// The last status that was written, or else the one that the object brings.
     pub fn status(&self, environment: &OdooEnvironment) -> OdooEnvironmentStatus {
-        let known = environment.metadata.uid.as_ref().and_then(|uid| self.environments.lock().get(uid)?.status.clone());
+        let known = environment.metadata.uid.as_ref().and_then(|uid| self.written(uid));
         known.or_else(|| environment.status.clone()).unwrap_or_default()
     }
 
-    /// Keeps a status that was written.
+    fn written(&self, uid: &str) -> Option<OdooEnvironmentStatus> {
+        self.environments.lock().get(uid)?.status.as_ref().map(|(status, _)| status.clone())
+    }
+
+    /// How long ago this process wrote the status last.
+    pub fn since_status(&self, uid: &str) -> Option<Duration> {
+        self.environments.lock().get(uid)?.status.as_ref().map(|(_, at)| at.elapsed())
+    }
+
+    /// Keeps a status that was written just now.
     pub fn keep_status(&self, uid: &str, status: OdooEnvironmentStatus) {
-        self.environments.lock().entry(uid.to_owned()).or_default().status = Some(status);
+        self.environments.lock().entry(uid.to_owned()).or_default().status = Some((status, Instant::now()));
     }
 
     /// What a worker said last.

@@ -6,7 +6,8 @@ use odoofleet_api::environment::{OdooEnvironmentStatus, Phase};
 
 use crate::context::Context;
 
-/// Tells people that an environment's phase or reason has changed.
+/// Tells people that an environment's phase has changed, that a Helm operation begins, or that they must act. The steps
+/// between stand in the status.
 pub async fn environment_changed(
     ctx: &Context,
     object: &ObjectReference,
@@ -16,10 +17,16 @@ pub async fn environment_changed(
     if before.phase == after.phase && before.reason == after.reason {
         return;
     }
+    let begins = after.operation.as_ref().map(|operation| &operation.id);
+    let begins = begins.is_some() && begins != before.operation.as_ref().map(|operation| &operation.id);
     let (Some(phase), Some(reason)) = (after.phase, after.reason.clone()) else { return };
     let message = after.message.clone().unwrap_or_default();
     let stalled = after.conditions.iter().any(|condition| condition.type_ == "Stalled");
     let type_ = if phase == Phase::Error || stalled { EventType::Warning } else { EventType::Normal };
+    if before.phase == after.phase && !begins && matches!(type_, EventType::Normal) {
+        tracing::debug!(environment = object.name, ?phase, reason, message, "environment goes on");
+        return;
+    }
     tracing::info!(environment = object.name, ?phase, reason, message, "environment changed");
     publish(ctx, object, type_, &reason, &format!("{phase:?}"), message).await;
 }

@@ -1,6 +1,7 @@
 //! Wiring: everything starts here, and everything stops together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use crate::args::RunArgs;
 use crate::backoff::Backoff;
 use crate::charts::ChartStore;
 use crate::context::{Context, Settings, Stores};
-use crate::controllers::{customer, drive, environment, template};
+use crate::controllers::{Pace, customer, drive, environment, template};
 use crate::index::{Index, Writers, start};
 use crate::lease::{Permit, compete};
 use crate::memory::Memory;
@@ -25,10 +26,12 @@ use crate::metrics::Metrics;
 use crate::server::{Health, router};
 use crate::triggers::{Queues, Triggers};
 
-/// Reconciles at once, of environments; the other kinds need fewer.
-const CONCURRENCY: u16 = 16;
+/// Reconciles of environments at once. They wait for the API server most of the time.
+const CONCURRENCY: u16 = 64;
+/// Customers and templates count their environments: a hundred changes a second make two counts, not a hundred.
+const ROLL_UP_REST: Duration = Duration::from_millis(500);
 /// A worker without work for so long is ended.
-const WORKER_IDLE: std::time::Duration = std::time::Duration::from_mins(1);
+const WORKER_IDLE: Duration = Duration::from_mins(1);
 
 /// Runs the operator until it is told to stop or loses its lease.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
@@ -71,14 +74,14 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     shut_down(&ctx, &args, ended.is_ok()).await;
     // Dropping the receiver releases the lease; the next operator need not wait for its end.
     drop(leading);
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), lease).await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), lease).await;
     ended
 }
 
 async fn client() -> anyhow::Result<Client> {
     let mut config = Config::infer().await.context("no cluster: neither KUBECONFIG nor a service account was found")?;
     config.read_timeout = None;
-    config.connect_timeout = Some(std::time::Duration::from_secs(10));
+    config.connect_timeout = Some(Duration::from_secs(10));
     Ok(Client::try_from(config)?)
 }
 
@@ -135,7 +138,7 @@ fn context(
             node_address: args.node_address.clone(),
         },
         // Earlier leaders' permits ended with their leases; their last requests may still be on the way.
-        fence: Timestamp::now() + std::time::Duration::from_secs(5),
+        fence: Timestamp::now() + Duration::from_secs(5),
         index,
         memory: Memory::default(),
         backoff: Backoff::default(),
@@ -173,7 +176,7 @@ fn watch_readiness(ctx: &Arc<Context>, state: &Arc<Mutex<Vec<String>>>, tasks: &
         move |ctx: &Context| ctx.index.awaited.names().into_iter().map(|name| format!("the list of {name}")).collect();
     *state.lock() = names(&ctx);
     tasks.spawn(async move {
-        let mut tick = tokio::time::interval(std::time::Duration::from_millis(200));
+        let mut tick = tokio::time::interval(Duration::from_millis(200));
         while !ctx.index.awaited.names().is_empty() {
             tick.tick().await;
             *state.lock() = names(&ctx);
@@ -192,20 +195,23 @@ fn controllers(ctx: &Arc<Context>, queues: Queues, events: UnboundedReceiver<Eve
     let shared = Arc::clone(ctx);
     tasks.spawn(async move {
         shared.index.awaited.all().await;
+        let pace = Pace { name: "environment", concurrency: CONCURRENCY, rest: Duration::ZERO };
         let store = shared.stores.environments.clone();
-        drive("environment", CONCURRENCY, shared, store, queues.environments, environment::reconcile).await;
+        drive(pace, shared, store, queues.environments, environment::reconcile).await;
     });
     let shared = Arc::clone(ctx);
     tasks.spawn(async move {
         shared.index.awaited.all().await;
+        let pace = Pace { name: "customer", concurrency: 0, rest: ROLL_UP_REST };
         let store = shared.stores.customers.clone();
-        drive("customer", 4, shared, store, queues.customers, customer::reconcile).await;
+        drive(pace, shared, store, queues.customers, customer::reconcile).await;
     });
     let shared = Arc::clone(ctx);
     tasks.spawn(async move {
         shared.index.awaited.all().await;
+        let pace = Pace { name: "template", concurrency: 0, rest: ROLL_UP_REST };
         let store = shared.stores.templates.clone();
-        drive("template", 4, shared, store, queues.templates, template::reconcile).await;
+        drive(pace, shared, store, queues.templates, template::reconcile).await;
     });
 }
 

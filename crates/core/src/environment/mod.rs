@@ -6,6 +6,7 @@ pub mod diagnosis;
 mod git;
 pub mod history;
 pub mod judge;
+pub mod pace;
 pub mod plan;
 pub mod references;
 pub mod scaling;

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
 use kube::Resource;
@@ -21,11 +21,20 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use crate::context::Context;
 use crate::error::chain;
 
+/// How a controller works through its queue.
+pub struct Pace {
+    /// Name of the controller, in logs and metrics.
+    pub name: &'static str,
+    /// Reconciles at once; 0 is no bound.
+    pub concurrency: u16,
+    /// The same object is not looked at again within this time: whatever asks meanwhile is answered by one look.
+    pub rest: Duration,
+}
+
 /// Drives a controller: takes references from its queue, at most one reconcile of an object at a time, and reports each
 /// result once. Every error that reaches it is transient: what a person must mend is a condition, not an error.
 pub async fn drive<K, Fut, E>(
-    name: &'static str,
-    concurrency: u16,
+    Pace { name, concurrency, rest }: Pace,
     ctx: Arc<Context>,
     store: Store<K>,
     queue: UnboundedReceiver<ObjectRef<K>>,
@@ -42,6 +51,7 @@ pub async fn drive<K, Fut, E>(
         async move {
             let result = work.await;
             metrics.reconciled(name, if result.is_ok() { "success" } else { "error" }, begun.elapsed());
+            tokio::time::sleep(rest).await;
             result
         }
         .boxed()

@@ -300,12 +300,17 @@ fn trigger_template(ctx: &Context, template: &str) {
     }
 }
 
-/// Follows our own kinds: fills a store, and asks for a look at the object and at all that depends on it.
+/// Follows our own kinds: fills a store, and asks for a look at the object, and at all that depends on it if anything
+/// changed that they read. The counts in its status follow them, not the other way round.
 fn customers(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, mut writer: Writer<OdooCustomer>) {
     follow(ctx, tasks, "customers", ctx.api::<OdooCustomer>(), watcher::Config::default(), move |ctx, event| {
+        let before = known(&event, &ctx.stores.customers);
         writer.apply_watcher_event(&event);
         each(ctx, event, &ctx.stores.customers, |ctx, customer| {
             ctx.triggers.customer(&customer.name_any());
+            if before.as_deref().is_some_and(|before| governs(before) == governs(customer)) {
+                return;
+            }
             let name = customer.name_any();
             let environments = ctx.stores.environments.state();
             let own = environments.iter().filter(|environment| environment.spec.customer_ref.name == name);
@@ -314,18 +319,53 @@ fn customers(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, mut writer: Writer<Odo
     });
 }
 
+/// What environments read of their customer.
+fn governs(customer: &OdooCustomer) -> impl PartialEq {
+    let status = customer.status.as_ref();
+    let read = status.map(|status| (status.phase, status.stop.clone()));
+    (customer.metadata.uid.clone(), customer.metadata.generation, customer.metadata.deletion_timestamp.clone(), read)
+}
+
 /// Follows templates.
 fn templates(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, mut writer: Writer<OdooTemplate>) {
     follow(ctx, tasks, "templates", ctx.api::<OdooTemplate>(), watcher::Config::default(), move |ctx, event| {
+        let before = known(&event, &ctx.stores.templates);
         writer.apply_watcher_event(&event);
-        each(ctx, event, &ctx.stores.templates, |ctx, template| trigger_template(ctx, &template.name_any()));
+        each(ctx, event, &ctx.stores.templates, |ctx, template| {
+            let name = template.name_any();
+            match before.as_deref() {
+                Some(before) if offers(before) == offers(template) => ctx.triggers.template(&name),
+                _ => trigger_template(ctx, &name),
+            }
+        });
     });
+}
+
+/// What environments read of their template.
+fn offers(template: &OdooTemplate) -> impl PartialEq {
+    let status = template.status.as_ref();
+    let admitted = status.and_then(|status| status.rollout.as_ref()).map(|one| (one.version.clone(), one.admitted));
+    let conditions = status.map(|status| status.conditions.clone());
+    let meta = &template.metadata;
+    (meta.uid.clone(), meta.generation, meta.deletion_timestamp.clone(), admitted, conditions)
+}
+
+/// The object of an event as it was known until now.
+fn known<K>(event: &Event<K>, store: &kube::runtime::reflector::Store<K>) -> Option<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    match event {
+        Event::Apply(object) => store.get(&kube::runtime::reflector::ObjectRef::from_obj(object)),
+        Event::Delete(_) | Event::Init | Event::InitApply(_) | Event::InitDone => None,
+    }
 }
 
 /// Follows environments.
 fn environments(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, mut writer: Writer<OdooEnvironment>) {
     follow(ctx, tasks, "environments", ctx.api::<OdooEnvironment>(), watcher::Config::default(), move |ctx, event| {
         let gone = matches!(event, Event::Delete(_));
+        let before = known(&event, &ctx.stores.environments);
         writer.apply_watcher_event(&event);
         each(ctx, event, &ctx.stores.environments, |ctx, environment| {
             if gone {
@@ -333,7 +373,10 @@ fn environments(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, mut writer: Writer<
             } else {
                 ctx.index.claims.apply(environment);
             }
-            ctx.triggers.environment(&environment.name_any());
+            // The echo of a status that was written here tells nothing new.
+            if before.as_deref().is_none_or(|before| asks(before) != asks(environment)) {
+                ctx.triggers.environment(&environment.name_any());
+            }
             ctx.triggers.customer(&environment.spec.customer_ref.name);
             ctx.triggers.template(&environment.spec.template_ref.name);
             if gone {
@@ -348,6 +391,19 @@ fn environments(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, mut writer: Writer<
             }
         });
     });
+}
+
+/// All of an environment but its status.
+fn asks(environment: &OdooEnvironment) -> impl PartialEq {
+    let meta = &environment.metadata;
+    (
+        meta.uid.clone(),
+        meta.generation,
+        meta.deletion_timestamp.clone(),
+        meta.annotations.clone(),
+        meta.labels.clone(),
+        meta.finalizers.clone(),
+    )
 }
 
 fn trigger_rivals(ctx: &Context, changed: &OdooEnvironment) {

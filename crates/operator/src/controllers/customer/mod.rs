@@ -49,7 +49,8 @@ pub async fn reconcile(customer: Arc<OdooCustomer>, ctx: Arc<Context>) -> Result
     let environments = rollup(environments_of(&ctx, &name));
     let in_use = environments.counts.total > 0;
     let deleting = customer.metadata.deletion_timestamp.is_some();
-    set_finalizer(&ctx, customer.as_ref(), in_use)
+    // From the first look on, not from the first use: a deletion cannot slip in between.
+    set_finalizer(&ctx, customer.as_ref(), in_use || !deleting)
         .await
         .map_err(|source| Error::Finalizer { name: name.clone(), source })?;
     if deleting && !in_use {

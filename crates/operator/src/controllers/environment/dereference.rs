@@ -172,9 +172,12 @@ fn rivals(ctx: &Context, environment: &OdooEnvironment, status: &OdooEnvironment
     let others = others.iter().filter(here).filter_map(|other| {
         let other_release = names(&other.spec).map(|(_, release)| release.to_string()).unwrap_or_default();
         let other_hosts = if own_hosts.is_empty() { Vec::new() } else { hosts(&other.spec) };
+        if !claims(&other_release, &other_hosts) {
+            return None;
+        }
         let other_status = ctx.memory.status(other);
         let older = is_older(other, environment);
-        claims(&other_release, &other_hosts).then(|| Rival {
+        Some(Rival {
             environment: other.name_any(),
             customer: other.spec.customer_ref.name.clone(),
             release: other_release,

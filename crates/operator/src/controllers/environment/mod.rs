@@ -87,12 +87,14 @@ pub async fn reconcile(environment: Arc<OdooEnvironment>, ctx: Arc<Context>) -> 
         note_restart(environment, &mut status, wanted, &observed.running);
     }
     let applied = apply::apply(&ctx, environment, wanted.as_ref().ok(), &observed, step, &mut status).await?; // at most one action
-    update_status::update(&ctx, environment, wanted.as_ref(), &observed, &applied.step, &status, now).await?;
+    let unwritten =
+        update_status::update(&ctx, environment, wanted.as_ref(), &observed, &applied.step, &status, now).await?;
     // What was announced begins only now: whoever finds it in the status knows what may have happened.
     if let Some(handover) = applied.handover {
         handover.submit(&ctx);
     }
-    Ok(Action::requeue(next_look(&applied.step, now)))
+    let next = next_look(&applied.step, now);
+    Ok(Action::requeue(unwritten.map_or(next, |rest| rest.min(next))))
 }
 
 /// Paused, or out of reach: nothing is done but to tell how it is.
@@ -104,9 +106,10 @@ async fn look_only(environment: &OdooEnvironment, ctx: &Context) -> Result<Actio
     let status = ctx.memory.status(environment);
     let references = dereference::dereference(ctx, environment, &status).await?;
     let (wanted, observed) = (validate(environment, &references), observe(ctx, environment));
-    update_status::update(ctx, environment, wanted.as_ref(), &observed, &Step::Nothing, &status, Timestamp::now())
-        .await?;
-    Ok(Action::requeue(resync()))
+    let now = Timestamp::now();
+    let unwritten =
+        update_status::update(ctx, environment, wanted.as_ref(), &observed, &Step::Nothing, &status, now).await?;
+    Ok(Action::requeue(unwritten.unwrap_or_else(resync)))
 }
 
 fn observe(ctx: &Context, environment: &OdooEnvironment) -> Observed {

@@ -1,10 +1,13 @@
 //! Telling how an environment is: derived by one function, written only when it differs, kept in memory.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use kube::Resource;
 use odoofleet_api::OdooEnvironment;
 use odoofleet_api::environment::OdooEnvironmentStatus;
 use odoofleet_core::environment::Refusal;
+use odoofleet_core::environment::pace::may_wait;
 use odoofleet_core::environment::plan::Step;
 use odoofleet_core::environment::status::{StatusInputs, derive};
 use odoofleet_core::environment::validate::Validated;
@@ -14,7 +17,8 @@ use crate::context::Context;
 use crate::controllers::objects::apply_status;
 use crate::report;
 
-/// Derives and, if it differs from what was written last, writes the status.
+/// Derives and, if it differs from what was written last, writes the status. Mere progress may have to wait: then the
+/// answer is how long until the next look.
 pub async fn update(
     ctx: &Context,
     environment: &OdooEnvironment,
@@ -23,7 +27,7 @@ pub async fn update(
     step: &Step,
     before: &OdooEnvironmentStatus,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<Option<Duration>, Error> {
     let status = derive(&StatusInputs {
         environment,
         before,
@@ -34,7 +38,11 @@ pub async fn update(
         node_address: ctx.settings.node_address.as_deref(),
         now,
     });
-    write(ctx, environment, status).await
+    let since = environment.metadata.uid.as_deref().and_then(|uid| ctx.memory.since_status(uid));
+    if let Some(rest) = since.and_then(|since| may_wait(&ctx.memory.status(environment), &status, since)) {
+        return Ok(Some(rest));
+    }
+    write(ctx, environment, status).await.map(|()| None)
 }
 
 /// Writes a status, if it differs from what was written last.

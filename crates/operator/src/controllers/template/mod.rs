@@ -59,7 +59,8 @@ pub async fn reconcile(template: Arc<OdooTemplate>, ctx: Arc<Context>) -> Result
     let environments = environments_of(&ctx, &name);
     let in_use = !environments.is_empty();
     let deleting = template.metadata.deletion_timestamp.is_some();
-    set_finalizer(&ctx, template.as_ref(), in_use)
+    // From the first look on, not from the first use: a deletion cannot slip in between.
+    set_finalizer(&ctx, template.as_ref(), in_use || !deleting)
         .await
         .map_err(|source| Error::Finalizer { name: name.clone(), source })?;
     if deleting && !in_use {
