@@ -178,3 +178,50 @@ async fn a_limit_refuses_one_more_environment_and_stops_none() -> Result {
     world.wait_phase("acme-two", "Running").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mass_stop_for_a_customer_is_held_and_a_stop_by_name_is_not() -> Result {
+    let mut world = World::start_with("massstop", &["--max-stops", "2"]).await?;
+    let names = ["acme-a", "acme-b", "acme-c", "acme-d"];
+    for name in names {
+        world.apply(&e2e::environment("acme", name.trim_start_matches("acme-"))).await?;
+    }
+    for name in names {
+        world.wait_phase(name, "Running").await?;
+    }
+    world.patch::<OdooCustomer>("acme", json!({ "spec": { "lifecycle": "Suspended" } })).await?;
+    let mut settled = Vec::new();
+    for name in names {
+        let environment = world
+            .wait::<OdooEnvironment>(name, "stopped or held", |environment| {
+                let reason = environment.status.as_ref().and_then(|status| status.reason.as_deref());
+                matches!(reason, Some("CustomerSuspended" | "HeldByBrake"))
+            })
+            .await?;
+        settled.push((name, environment.status.unwrap().reason.unwrap()));
+    }
+    let held: Vec<&str> = settled.iter().filter(|(_, reason)| reason == "HeldByBrake").map(|(name, _)| *name).collect();
+    assert_eq!(held.len(), 2, "{settled:?}");
+    world.wait_reason(held[0], "Running", "HeldByBrake").await?;
+    // The operator's successor counts what was stopped before it.
+    world.stop_operator().await?;
+    world.run_operator().await?;
+    world
+        .kubectl(&["annotate", "oenv", held[1], "--namespace", &world.namespace, "odoofleet.dev/requestedAt=1"])
+        .await?;
+    world
+        .wait::<OdooEnvironment>(held[1], "looked at again", |environment| {
+            environment.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_deref()) == Some("1")
+        })
+        .await?;
+    world.wait_reason(held[1], "Running", "HeldByBrake").await?;
+    world.kubectl(&["scale", "oenv", held[0], "--namespace", &world.namespace, "--replicas=0"]).await?;
+    world.wait_phase(held[0], "Stopped").await?;
+    world.wait_reason(held[1], "Running", "HeldByBrake").await?;
+    // Given back, nothing is held any more.
+    world.patch::<OdooCustomer>("acme", json!({ "spec": { "lifecycle": "Active" } })).await?;
+    for (name, _) in settled.iter().filter(|(name, _)| *name != held[0]) {
+        world.wait_reason(name, "Running", "Running").await?;
+    }
+    Ok(())
+}

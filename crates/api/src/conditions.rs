@@ -101,6 +101,8 @@ pub enum Reason {
     WaitingForPods,
     /// The database is not ready yet.
     WaitingForDatabase,
+    /// The database is being initialised, or its modules are being updated.
+    Migrating,
     /// A pod finds no node.
     Unschedulable,
     /// A volume is not bound yet.
@@ -195,6 +197,52 @@ pub enum Reason {
     NodeDown,
     /// A container cannot be created from its configuration.
     ContainerConfig,
+
+    // What `prepare` and its neighbours tell from inside a pod; the words are charts/odoo's.
+    /// The database server does not answer.
+    DatabaseUnreachable,
+    /// The database server refuses the login, or what it asks for.
+    DatabaseRefused,
+    /// The database server has no connection left.
+    DatabaseConnectionsExhausted,
+    /// The database's disk is full.
+    DatabaseFull,
+    /// The database holds something that is not this release's Odoo.
+    DatabaseForeign,
+    /// The database's files were made by another major version of PostgreSQL.
+    DatabaseMajorMismatch,
+    /// The database was made by another series of Odoo.
+    OdooVersionMismatch,
+    /// The database could not be initialised.
+    InitialisationFailed,
+    /// A module that is to be installed or updated does not exist.
+    ModuleNotFound,
+    /// A module failed in its installation or update.
+    ModuleUpdateFailed,
+    /// The branch, tag or commit does not exist in the addons' repository.
+    AddonRefNotFound,
+    /// The addons' repository cannot be reached.
+    AddonUnreachable,
+    /// The addons' repository refuses the credentials, or shows another host key.
+    AddonRefused,
+    /// The addons' repository is larger than the chart allows.
+    AddonTooLarge,
+    /// The addons' repository lacks the folder.
+    AddonFolderMissing,
+    /// The addons' folder holds no module.
+    AddonManifestMissing,
+    /// A submodule of the addons' repository cannot be fetched.
+    AddonSubmoduleFailed,
+    /// A volume cannot be written to.
+    VolumeReadOnly,
+    /// A volume is full.
+    VolumeFull,
+    /// A volume belongs to another user.
+    VolumeNotOwned,
+    /// Odoo's configuration cannot be written as it is wished.
+    ConfigurationInvalid,
+    /// Something else failed before Odoo could start.
+    PrepareFailed,
 
     // The customer's state.
     /// Stopped because the customer is suspended.

@@ -183,7 +183,8 @@ pub struct StopWorkload {
     /// Name; `{release}` stands for the release name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Applications stop before databases and start after them.
+    /// Applications stop before databases and start after them. Default: annotation `odoofleet.dev/role` of the workload; without
+    /// one, Deployments are Application and StatefulSets Database.
     pub role: WorkloadRole,
     /// Value path from which the chart reads this workload's replicas. `spec.replicas` counts for it, live, without a Helm run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,6 +207,8 @@ pub enum WorkloadRole {
     Application,
     /// Stops last, starts first.
     Database,
+    /// Tells visitors that Odoo is stopped: one pod while everything else is at zero, none otherwise.
+    Page,
 }
 
 /// How a new version reaches the environments that follow the template.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use odoofleet_api::template::WorkloadKind;
+use odoofleet_api::template::{WorkloadKind, WorkloadRole};
+
+use crate::environment::told::Told;
 
 /// A Deployment or StatefulSet of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Workload {
     pub name: String,
     /// Release to which Helm says that it belongs.
     pub release: String,
+    /// Its place in the order of stop and start, as its chart says; a template may say otherwise.
+    pub role: WorkloadRole,
     /// Pods wanted.
     pub replicas: i32,
     /// Pods that exist.
@@ -79,6 +83,8 @@ pub struct Container {
     pub ready: bool,
     /// Restarts so far.
     pub restarts: i32,
+    /// Whether it runs.
+    pub running: bool,
     /// Why it waits, if it does, and the runtime's message.
     pub waiting: Option<(String, String)>,
     /// How it ended last, if it ever did.
@@ -96,6 +102,8 @@ pub struct Termination {
     pub at: Option<Timestamp>,
     /// Whether it is the present state: the container has not been started again.
     pub current: bool,
+    /// What it left to be told, if it speaks our words.
+    pub told: Option<Told>,
 }
 
 /// A port of a Service of a release.

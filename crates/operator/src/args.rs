@@ -59,7 +59,8 @@ pub struct RunArgs {
     /// Customers whose environments may be stopped within an hour only because of a date.
     #[arg(long, env = "ODOOFLEET_MAX_AUTOMATIC_STOPS", default_value_t = 3)]
     pub max_automatic_stops: u32,
-    /// Environments that may be deleted within ten minutes before the rest is held. A twentieth of the fleet if that is more.
+    /// Environments that deletions and customers' states may take down within ten minutes before the rest is held. A
+    /// twentieth of the fleet if that is more.
     #[arg(long, env = "ODOOFLEET_MAX_STOPS", default_value_t = 20)]
     pub max_stops: usize,
     /// Kinds that charts may render, such as `apps/v1/Deployment`.

@@ -6,17 +6,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use odoofleet_api::OdooEnvironment;
 use odoofleet_api::environment::OdooEnvironmentStatus;
+use odoofleet_core::environment::brake::WINDOW;
 use odoofleet_core::environment::judge::Report;
 use parking_lot::Mutex;
-
-/// Window of the brake on deletions.
-const BRAKE_WINDOW: Duration = Duration::from_mins(10);
 
 /// Memory of all environments, by UID.
 #[derive(Default)]
 pub struct Memory {
     environments: Mutex<HashMap<String, Remembered>>,
-    deletions: Mutex<Vec<(String, Timestamp)>>,
+    taken_down: Mutex<Vec<(String, Timestamp)>>,
     hooks: Mutex<HashMap<String, bool>>,
 }
 
@@ -64,19 +62,20 @@ impl Memory {
         self.environments.lock().remove(uid);
     }
 
-    /// Deletions in the last ten minutes, this one not counted.
-    pub fn other_deletions(&self, uid: &str, now: Timestamp) -> usize {
-        let mut deletions = self.deletions.lock();
-        deletions.retain(|(_, at)| now.duration_since(*at) < BRAKE_WINDOW.try_into().unwrap_or_default());
-        deletions.iter().filter(|(other, _)| other != uid).count()
-    }
-
-    /// Notes that a deletion goes on.
-    pub fn note_deletion(&self, uid: &str, now: Timestamp) {
-        let mut deletions = self.deletions.lock();
-        if !deletions.iter().any(|(other, _)| other == uid) {
-            deletions.push((uid.to_owned(), now));
+    /// Whether an environment may be taken down: `admits` is asked with the UIDs of those that were within the window, and
+    /// the answer is kept at once, so that two at a time cannot both be the last. One that is counted already goes on.
+    pub fn take_down(&self, uid: &str, now: Timestamp, admits: impl FnOnce(&[String]) -> bool) -> bool {
+        let mut taken = self.taken_down.lock();
+        taken.retain(|(_, at)| now.duration_since(*at) < WINDOW.try_into().unwrap_or_default());
+        if taken.iter().any(|(known, _)| known == uid) {
+            return true;
         }
+        let known: Vec<String> = taken.iter().map(|(known, _)| known.clone()).collect();
+        let admitted = admits(&known);
+        if admitted {
+            taken.push((uid.to_owned(), now));
+        }
+        admitted
     }
 
     /// Whether a chart is known to have hooks.

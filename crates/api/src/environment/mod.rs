@@ -50,6 +50,7 @@ use crate::template::LocalReference;
 )]
 #[x_kube(validation = ("self.customerRef.name == oldSelf.customerRef.name && self.serviceName == oldSelf.serviceName && has(self.releaseName) == has(oldSelf.releaseName) && (!has(self.releaseName) || self.releaseName == oldSelf.releaseName)", "customerRef, serviceName and releaseName are immutable: they name the release and its data; create another environment instead"))]
 #[x_kube(validation = ("has(self.releaseName) || size(self.customerRef.name) + 1 + size(self.serviceName) <= 40", "customer name and service name may have 39 characters together: the release name is made of them"))]
+#[x_kube(validation = ("self.replicas <= 1 || !has(self.storage) || !has(self.storage.accessMode) || self.storage.accessMode == 'ReadWriteMany'", "several replicas share the filestore: storage.accessMode must be ReadWriteMany"))]
 #[serde(rename_all = "camelCase")]
 pub struct OdooEnvironmentSpec {
     /// The customer. Immutable.
@@ -81,6 +82,15 @@ pub struct OdooEnvironmentSpec {
     /// Addons from git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// Image whose folder `/addons` holds addons, for places without a way to git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addons_image: Option<Image>,
+    /// Odoo's modules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modules: Option<Modules>,
+    /// How a database begins. It counts when the database is made, and never again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
     /// Secret with key `admin_passwd`: Odoo's master password. Default: generated once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_password_secret_ref: Option<LocalReference>,
@@ -97,6 +107,10 @@ pub struct OdooEnvironmentSpec {
     #[serde(default, skip_serializing_if = "Object::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub postgresql: Object,
+    /// Settings of outgoing mail, as the chart takes them under `mail`.
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    #[schemars(schema_with = "free_form")]
+    pub mail: Object,
     /// Values over the template's. A path that a field above owns is refused.
     #[serde(default, skip_serializing_if = "Object::is_empty")]
     #[schemars(schema_with = "free_form")]
@@ -286,6 +300,10 @@ pub struct Git {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub customer_addons: Vec<GitRepository>,
+    /// Any text. A branch or tag is resolved to a commit once; changing this text resolves all of them anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub refresh: Option<String>,
 }
 
 /// A git repository with addons.
@@ -307,6 +325,66 @@ pub struct GitRepository {
     /// Secret of type `kubernetes.io/basic-auth` or `kubernetes.io/ssh-auth` that carries the customer's label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<LocalReference>,
+}
+
+/// Odoo's modules.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Modules {
+    /// Modules to install, beside those that they depend on. Removing one here does not uninstall it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(min = 1, max = 128), regex(pattern = r"^[a-z0-9_]+$")))]
+    pub install: Vec<String>,
+    /// What is updated when image or addons change. Default: Auto.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<ModuleUpdate>,
+    /// Modules to update whatever their version says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(min = 1, max = 128), regex(pattern = r"^[a-z0-9_]+$")))]
+    pub named: Vec<String>,
+}
+
+/// What is updated when image or addons change.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ModuleUpdate {
+    /// Installed modules whose version in the addons differs from the one in the database.
+    #[default]
+    Auto,
+    /// None but those that are named.
+    Never,
+}
+
+/// How a database begins.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Bootstrap {
+    /// Login of the administrator. Default: `admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub admin_login: Option<String>,
+    /// Secret with key `administrator_password`: the administrator's first password. Default: generated once, in Secret
+    /// `{release}-odoofleet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_password_secret_ref: Option<LocalReference>,
+    /// Languages to load, such as `zh_CN`. The first is the administrator's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(regex(pattern = r"^[a-z]{2,3}(_[A-Z]{2}|_[0-9]{3})?(@[a-z]+)?$")))]
+    pub languages: Vec<String>,
+    /// Country of the company, ISO 3166-1 alpha-2, such as `CN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[A-Z]{2}$"))]
+    pub country: Option<String>,
+    /// Time zone of the administrator, such as `Asia/Shanghai`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), regex(pattern = r"^[A-Za-z][A-Za-z0-9_+/-]*$"))]
+    pub time_zone: Option<String>,
+    /// True: with Odoo's demonstration data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demo: Option<bool>,
+    /// `database.uuid`, if it must be known before the database exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
+    pub database_uuid: Option<String>,
 }
 
 /// Workers, memory and database connections that fit together. The chart says what each means.

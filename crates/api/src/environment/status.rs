@@ -55,6 +55,12 @@ pub struct OdooEnvironmentStatus {
     /// The template version that the release holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateStatus>,
+    /// Odoo's database, as the pods' `prepare` tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseStatus>,
+    /// Commits of the addons that the pods hold, in the order of `spec.git.customerAddons`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addons: Vec<AddonStatus>,
     /// The Helm operation that was begun last and is not yet judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
@@ -149,6 +155,39 @@ pub struct TemplateStatus {
     pub name: String,
     /// Version.
     pub version: String,
+}
+
+/// Odoo's database.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseStatus {
+    /// Whether Odoo has been set up in it.
+    pub initialised: bool,
+    /// Digest of image, addons and modules for which it was prepared last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Time>,
+    /// `database.uuid`, to which licences are bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// Modules that failed in the last preparation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules_failed: Vec<String>,
+}
+
+/// Addons from one repository.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AddonStatus {
+    /// URL.
+    pub url: String,
+    /// Branch, tag or commit that was asked for.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Commit to which it was resolved.
+    pub commit: String,
 }
 
 /// A Helm operation, written down before it starts.

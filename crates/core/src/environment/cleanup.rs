@@ -2,7 +2,6 @@
 
 use odoofleet_api::environment::DeletionPolicy;
 
-use super::Refusal;
 use super::scaling::{self, ScaleStep};
 use crate::observed::Running;
 use crate::release::{History, ReleaseStatus, Revision};
@@ -85,7 +84,7 @@ fn is_own(newest: &Revision, situation: &CleanupSituation<'_>) -> bool {
 }
 
 fn retain(situation: &CleanupSituation<'_>, newest: &Revision) -> CleanupStep {
-    if let Some(step) = scaling::next(0, situation.running, situation.stop_plan) {
+    if let Some(step) = scaling::retire(situation.running, situation.stop_plan) {
         return CleanupStep::Scale(step);
     }
     let still_up =
@@ -97,32 +96,6 @@ fn retain(situation: &CleanupSituation<'_>, newest: &Revision) -> CleanupStep {
         CleanupStep::Retain { revision: newest.number }
     } else {
         CleanupStep::LetGo
-    }
-}
-
-/// The brake: more than a few stops or deletions at once need a second look, unless somebody vouched for this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Brake {
-    /// Stops and deletions in the last ten minutes.
-    pub recent: usize,
-    /// Fixed limit.
-    pub limit: usize,
-    /// Environments of the fleet.
-    pub fleet: usize,
-}
-
-impl Brake {
-    /// Whether one more must wait. The limit is the larger of the fixed number and a twentieth of the fleet.
-    pub fn holds(&self) -> Option<Refusal> {
-        let limit = self.limit.max(self.fleet / 20);
-        if self.recent < limit {
-            return None;
-        }
-        let message = format!(
-            "{} environments were stopped or deleted within ten minutes, which is the most that happens unasked: wait, or vouch for this one with annotation odoofleet.dev/allow-deletion",
-            self.recent
-        );
-        Some(Refusal::new(odoofleet_api::conditions::Reason::HeldByBrake, message))
     }
 }
 
@@ -158,6 +131,7 @@ mod tests {
             kind: WorkloadKind::Deployment,
             name: "acme-prod-web".into(),
             release: "acme-prod".into(),
+            role: odoofleet_api::template::WorkloadRole::Application,
             replicas,
             current_replicas: current,
             ready_replicas: 0,
@@ -224,11 +198,5 @@ mod tests {
             step(DeletionPolicy::Delete, &history(|_| {}), &running(2, 2), |s| s.operation_running = true),
             CleanupStep::WaitForOperation
         );
-    }
-
-    #[test]
-    fn the_brake_holds_beyond_the_larger_of_its_limits() {
-        let held = |recent, fleet| Brake { recent, limit: 20, fleet }.holds().is_some();
-        assert!(!held(19, 100) && held(20, 100) && !held(20, 1000) && held(50, 1000));
     }
 }

@@ -33,7 +33,8 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
         return Diagnosis::Nothing;
     }
     if replicas == 0 {
-        let left: i32 = running.workloads.iter().map(|workload| workload.current_replicas.max(workload.replicas)).sum();
+        let others = running.workloads.iter().filter(|workload| plan.role(workload) != WorkloadRole::Page);
+        let left: i32 = others.map(|workload| workload.current_replicas.max(workload.replicas)).sum();
         let message = format!("{left} pods are still stopping");
         return if left == 0 {
             Diagnosis::Stopped
@@ -42,8 +43,7 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
         };
     }
     let mut workloads: Vec<&Workload> = running.workloads.iter().collect();
-    workloads
-        .sort_by_key(|workload| (std::cmp::Reverse(plan.role(workload.kind, &workload.name)), workload.name.clone()));
+    workloads.sort_by_key(|workload| (plan.role(workload) != WorkloadRole::Database, workload.name.clone()));
     let asleep = workloads.iter().any(|workload| workload.replicas == 0 && workload.replicas_before_stop.is_some());
     let problems = workloads.iter().filter_map(|workload| problem(workload, running, plan));
     match worst(&problems.collect::<Vec<_>>()) {
@@ -73,7 +73,7 @@ fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Di
         .iter()
         .filter(|pod| pod.owner == (workload.kind, workload.name.clone()) && !pod.deleting)
         .collect();
-    let database = plan.role(workload.kind, &workload.name) == WorkloadRole::Database;
+    let database = plan.role(workload) == WorkloadRole::Database;
     let found = pods.iter().find_map(|pod| pod_problem(pod, running));
     let found = found.unwrap_or_else(|| {
         let message = format!(
@@ -88,7 +88,8 @@ fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Di
 /// What happens to the database is named as such: Odoo's trouble is only its consequence.
 fn as_database(problem: Diagnosis) -> Diagnosis {
     match problem {
-        Diagnosis::Broken(refusal) if refusal.reason != Reason::NodeDown => {
+        // Those name the database, or what explains more than it, themselves.
+        Diagnosis::Broken(refusal) if !matches!(refusal.reason, Reason::NodeDown | Reason::DatabaseMajorMismatch) => {
             Diagnosis::Broken(Refusal::new(Reason::DatabaseDown, format!("the database is down: {}", refusal.message)))
         }
         Diagnosis::Waiting(refusal) if refusal.reason == Reason::WaitingForPods => Diagnosis::Waiting(Refusal::new(
@@ -124,12 +125,27 @@ fn pod_problem(pod: &Pod, running: &Running) -> Option<Diagnosis> {
         };
         return Some(Diagnosis::Waiting(Refusal::new(reason, message)));
     }
-    pod.containers.iter().find_map(|container| container_problem(pod, container))
+    pod.containers.iter().find_map(|container| container_problem(pod, container)).or_else(|| preparing(pod))
+}
+
+/// The database is being made or updated: an init container runs after another one has told what is to be done.
+fn preparing(pod: &Pod) -> Option<Diagnosis> {
+    let plan = pod
+        .containers
+        .iter()
+        .filter(|container| container.ready)
+        .find_map(|container| container.terminated.as_ref()?.told.as_ref()?.plan.as_ref())?;
+    let at_work = pod.containers.iter().any(|container| container.init && container.running && !container.ready);
+    let what = plan.describe().filter(|_| at_work)?;
+    Some(Diagnosis::Waiting(Refusal::new(Reason::Migrating, format!("{what}; Odoo starts when that is done"))))
 }
 
 fn container_problem(pod: &Pod, container: &Container) -> Option<Diagnosis> {
     if container.ready {
         return None;
+    }
+    if let Some(refusal) = told(container) {
+        return Some(Diagnosis::Broken(refusal));
     }
     let place = format!("container \"{}\" of pod \"{}\"", container.name, pod.name);
     if let Some((reason, message)) = &container.waiting {
@@ -151,6 +167,13 @@ fn container_problem(pod: &Pod, container: &Container) -> Option<Diagnosis> {
         return Some(crashed(&place, container, ended.or(container.terminated.as_ref())));
     }
     None
+}
+
+/// What the container itself says of its failure. It holds while the container is tried again: each try ends alike until
+/// something changes, and people should not see the state go to and fro.
+fn told(container: &Container) -> Option<Refusal> {
+    let end = container.terminated.as_ref().filter(|end| end.exit_code != 0)?;
+    end.told.as_ref()?.error.clone()
 }
 
 fn crashed(place: &str, container: &Container, end: Option<&Termination>) -> Diagnosis {
@@ -183,8 +206,9 @@ pub fn last_failure(known: Option<&LastFailure>, running: &Running) -> Option<La
     let ends = running.pods.iter().flat_map(|pod| pod.containers.iter().map(move |container| (pod, container)));
     let failures = ends.filter_map(|(pod, container)| {
         let end = container.terminated.as_ref().filter(|end| end.exit_code != 0)?;
+        let reason = told(container).map_or_else(|| failure_reason(Some(end), container.restarts), |told| told.reason);
         Some(LastFailure {
-            reason: failure_reason(Some(end), container.restarts).as_str(),
+            reason: reason.as_str(),
             pod: pod.name.clone(),
             container: container.name.clone(),
             exit_code: Some(end.exit_code),
@@ -213,6 +237,10 @@ mod tests {
             kind,
             name: name.into(),
             release: "r".into(),
+            role: match kind {
+                WorkloadKind::Deployment => WorkloadRole::Application,
+                WorkloadKind::StatefulSet => WorkloadRole::Database,
+            },
             replicas: 1,
             current_replicas: 1,
             ready_replicas: ready,
@@ -230,12 +258,14 @@ mod tests {
             init: false,
             ready: false,
             restarts,
+            running: waiting.is_none() && end.is_none(),
             waiting: waiting.map(|reason| (reason.into(), "why".into())),
             terminated: end.map(|(reason, exit_code)| Termination {
                 reason: reason.into(),
                 exit_code,
                 at: Some(Timestamp::UNIX_EPOCH),
                 current: waiting.is_none(),
+                told: None,
             }),
         }
     }
@@ -294,6 +324,46 @@ mod tests {
         assert_eq!(reason(&crash(container(Some("ContainerCreating"), None, 0))), (false, Reason::WaitingForPods));
     }
 
+    /// An init container that ended with a message.
+    fn init(name: &str, exit_code: i32, message: &str) -> Container {
+        let mut container = container(None, Some(("Error", exit_code)), 0);
+        container.terminated.as_mut().unwrap().told = crate::environment::told::parse(message);
+        Container { name: name.into(), init: true, ready: exit_code == 0, ..container }
+    }
+
+    const MODULE_FAILED: &str = r#"{"error": {"reason": "ModuleUpdateFailed", "message": "module sale failed"}}"#;
+
+    #[test]
+    fn what_an_init_container_tells_is_the_reason_even_while_it_is_tried_again() {
+        let failed = init("prepare", 1, MODULE_FAILED);
+        let mut again = failed.clone();
+        (again.running, again.restarts) = (true, 2);
+        again.terminated.as_mut().unwrap().current = false;
+        for container in [failed, again] {
+            let found = diagnosis((0, vec![pod(WEB, vec![container])]), (1, vec![]));
+            assert_eq!(reason(&found), (true, Reason::ModuleUpdateFailed));
+            let Diagnosis::Broken(refusal) = found else { panic!() };
+            assert_eq!(refusal.message, "module sale failed");
+        }
+        let of_database = r#"{"error": {"reason": "DatabaseMajorMismatch", "message": "16 is not 15"}}"#;
+        let found = diagnosis((0, vec![]), (0, vec![pod(DATABASE, vec![init("version", 1, of_database)])]));
+        assert_eq!(reason(&found), (true, Reason::DatabaseMajorMismatch));
+    }
+
+    #[test]
+    fn a_database_on_its_way_is_migrating_and_says_what_is_done() {
+        let plan = r#"{"plan": {"action": "Update", "modules": ["sale"], "total": 1}}"#;
+        let mut prepare = init("prepare", 1, "");
+        (prepare.running, prepare.terminated) = (true, None);
+        let at_work = vec![init("configure", 0, plan), prepare.clone()];
+        let found = diagnosis((0, vec![pod(WEB, at_work)]), (1, vec![]));
+        assert_eq!(reason(&found), (false, Reason::Migrating));
+        let Diagnosis::Waiting(refusal) = found else { panic!() };
+        assert!(refusal.message.contains("sale"), "{}", refusal.message);
+        let nothing = vec![init("configure", 0, r#"{"plan": {"action": "Nothing"}}"#), prepare];
+        assert_eq!(reason(&diagnosis((0, vec![pod(WEB, nothing)]), (1, vec![]))), (false, Reason::WaitingForPods));
+    }
+
     #[test]
     fn the_cause_is_named_before_its_consequence() {
         let crashing = |owner| pod(owner, vec![container(None, Some(("Error", 1)), 0)]);
@@ -343,6 +413,7 @@ mod tests {
             exit_code: 1,
             at: Some(Timestamp::from_second(9).unwrap()),
             current: true,
+            told: None,
         });
         assert_eq!(last_failure(Some(&first), &running).unwrap().exit_code, Some(1));
     }

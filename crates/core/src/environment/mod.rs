@@ -1,16 +1,19 @@
 //! Environments: from a spec and what it refers to, through what is observed, to one step and a status.
 
+pub mod brake;
 pub mod cleanup;
 pub mod compose;
 pub mod diagnosis;
 mod git;
 pub mod history;
+mod inside;
 pub mod judge;
 pub mod pace;
 pub mod plan;
 pub mod references;
 pub mod scaling;
 pub mod status;
+pub mod told;
 pub mod validate;
 
 use odoofleet_api::conditions::Reason;

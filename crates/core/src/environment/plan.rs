@@ -12,7 +12,7 @@ use super::judge::Verdict;
 use super::scaling::{self, ScaleStep};
 use super::validate::Validated;
 use crate::digest;
-use crate::observed::Running;
+use crate::observed::{Pod, Running};
 use crate::release::{History, ReleaseState, Revision};
 use crate::template::StopPlan;
 
@@ -24,6 +24,9 @@ const LAST_BACKOFF: Duration = Duration::from_mins(15);
 pub const STALLED_FAILURES: i32 = 3;
 /// How long another Helm may hold a release, from the creation of its pending revision.
 const FOREIGN_LOCK_GRACE: Duration = Duration::from_mins(15);
+
+/// A stop that is held is looked at again this soon.
+const HELD: Duration = Duration::from_secs(30);
 
 /// What is known when the step is chosen.
 pub struct Situation<'a> {
@@ -39,6 +42,8 @@ pub struct Situation<'a> {
     pub verdict: Option<&'a Verdict>,
     /// From then on no worker of an earlier leader can write any more.
     pub fence: Timestamp,
+    /// Why a stop that the customer's state asks for must wait.
+    pub held: Option<&'a Refusal>,
     /// Pods that were created before this moment are to be replaced.
     pub restart_before: Option<Timestamp>,
     /// The present time.
@@ -145,7 +150,13 @@ fn stop_first(situation: &Situation<'_>) -> Option<Step> {
     if situation.wanted.replicas > 0 {
         return None;
     }
-    scaling::next(0, situation.running, &situation.wanted.stop_plan).map(Step::Scale)
+    let scaling = scaling::next(0, situation.running, &situation.wanted.stop_plan)?;
+    Some(
+        situation.held.map_or(Step::Scale(scaling), |held| Step::Wait {
+            refusal: held.clone(),
+            until: Some(situation.now + HELD),
+        }),
+    )
 }
 
 fn try_helm(situation: &Situation<'_>, action: Action, revision: i64) -> Step {
@@ -227,11 +238,11 @@ fn changed_by_hand(situation: &Situation<'_>, next: i64) -> Step {
 }
 
 fn settled(situation: &Situation<'_>) -> Step {
+    if situation.wanted.replicas == 0 {
+        return stop_first(situation).unwrap_or(Step::Nothing);
+    }
     if let Some(step) = scaling::next(situation.wanted.replicas, situation.running, &situation.wanted.stop_plan) {
         return Step::Scale(step);
-    }
-    if situation.wanted.replicas == 0 {
-        return Step::Nothing;
     }
     situation.restart_before.and_then(|before| restart(situation, before)).unwrap_or(Step::Nothing)
 }
@@ -239,14 +250,13 @@ fn settled(situation: &Situation<'_>) -> Step {
 /// One pod at a time, and only while the others are ready.
 fn restart(situation: &Situation<'_>, before: Timestamp) -> Option<Step> {
     let plan = &situation.wanted.stop_plan;
-    let application = |kind, name: &str| plan.role(kind, name) == WorkloadRole::Application;
-    let pods: Vec<_> = situation.running.pods.iter().filter(|pod| application(pod.owner.0, &pod.owner.1)).collect();
+    let pods: Vec<_> = application_pods(situation.running, plan).collect();
     let old = pods.iter().find(|pod| pod.created_at < before && !pod.deleting)?;
     let busy = pods.iter().any(|pod| pod.deleting || (!pod.ready && pod.created_at >= before));
-    let ready =
-        situation.running.workloads.iter().all(|workload| {
-            !application(workload.kind, &workload.name) || workload.current_replicas >= workload.replicas
-        });
+    let ready = plan
+        .with_role(situation.running, WorkloadRole::Application)
+        .iter()
+        .all(|workload| workload.current_replicas >= workload.replicas);
     if busy || !ready {
         let message = "pods are being replaced one by one".to_owned();
         return Some(Step::Wait { refusal: Refusal::new(Reason::Restarting, message), until: None });
@@ -256,9 +266,11 @@ fn restart(situation: &Situation<'_>, before: Timestamp) -> Option<Step> {
 
 /// Whether a restart that was asked for is complete. Databases are not restarted.
 pub fn restart_is_over(running: &Running, plan: &StopPlan, before: Timestamp) -> bool {
-    let applications =
-        running.pods.iter().filter(|pod| plan.role(pod.owner.0, &pod.owner.1) == WorkloadRole::Application);
-    applications.into_iter().all(|pod| pod.created_at >= before && !pod.deleting)
+    application_pods(running, plan).all(|pod| pod.created_at >= before && !pod.deleting)
+}
+
+fn application_pods<'a>(running: &'a Running, plan: &'a StopPlan) -> impl Iterator<Item = &'a Pod> {
+    running.pods.iter().filter(|pod| plan.role_of_pod(pod, running) == Some(WorkloadRole::Application))
 }
 
 #[cfg(test)]

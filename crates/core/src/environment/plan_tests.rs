@@ -107,6 +107,7 @@ fn running(replicas: i32) -> Running {
         kind: WorkloadKind::Deployment,
         name: "acme-prod-web".into(),
         release: "acme-prod".into(),
+        role: odoofleet_api::template::WorkloadRole::Application,
         replicas,
         current_replicas: replicas,
         ready_replicas: replicas,
@@ -135,6 +136,7 @@ fn step(
         status: &status,
         verdict: verdict.as_ref(),
         fence: at(1500),
+        held: None,
         restart_before: None,
         now,
     })
@@ -298,6 +300,7 @@ fn pods_are_replaced_one_by_one() {
             status: &status,
             verdict: None,
             fence: at(0),
+            held: None,
             restart_before: Some(at(100)),
             now: at(200),
         })

@@ -26,7 +26,7 @@ pub struct References {
     pub objects: BTreeMap<ObjectName, ReferencedObject>,
     /// Other environments and retained releases with the same release name or host.
     pub rivals: Vec<Rival>,
-    /// The environment's place among its customer's, by age, from 0.
+    /// The environment's place among its customer's, from 0: behind those that are installed, or older.
     pub rank_in_customer: usize,
     /// Hosts from which addons may come; empty means any public one.
     pub allowed_git_hosts: Vec<String>,
@@ -154,6 +154,8 @@ pub fn named_objects(spec: &OdooEnvironmentSpec) -> Vec<ObjectName> {
         );
     }
     objects.extend(spec.master_password_secret_ref.iter().map(|reference| secret(&reference.name)));
+    let bootstrap = spec.bootstrap.iter().filter_map(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());
+    objects.extend(bootstrap.map(|reference| secret(&reference.name)));
     let repositories = spec.git.iter().flat_map(|git| &git.customer_addons);
     objects.extend(
         repositories

@@ -40,44 +40,66 @@ pub struct Scaling {
     pub remember: Option<i32>,
 }
 
-/// The next scaling, if any: `replicas` is what the web part shall have, 0 means that everything stops.
+/// The next scaling, if any: `replicas` is what the web part shall have. 0 means that everything stops, and that the page
+/// which says so is shown.
 pub fn next(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
-    if replicas == 0 { stop(running, plan) } else { start(replicas, running, plan) }
+    if replicas == 0 { stop(running, plan).or_else(|| pages(1, running, plan)) } else { start(replicas, running, plan) }
+}
+
+/// The next scaling towards nothing at all, not even a page.
+pub fn retire(running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
+    stop(running, plan).or_else(|| pages(0, running, plan))
+}
+
+/// Whether anything but the page still has pods, or is to have some.
+pub fn is_up(running: &Running, plan: &StopPlan) -> bool {
+    let counts = |workload: &&Workload| workload.replicas > 0 || workload.current_replicas > 0;
+    running
+        .workloads
+        .iter()
+        .filter(|workload| plan.role(workload) != WorkloadRole::Page)
+        .any(|workload| counts(&workload))
+}
+
+fn pages(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
+    let pages = plan.with_role(running, WorkloadRole::Page);
+    let others = pages.into_iter().filter(|workload| workload.replicas != replicas);
+    let workloads: Vec<Scaling> = others.map(|workload| scaling(workload, replicas)).collect();
+    (!workloads.is_empty()).then(|| ScaleStep { direction: Direction::Adjust, workloads, cron_jobs: Vec::new() })
+}
+
+fn scaling(workload: &Workload, replicas: i32) -> Scaling {
+    Scaling { kind: workload.kind, name: workload.name.clone(), replicas, remember: None }
 }
 
 fn stop(running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
-    let (applications, databases) = by_role(running, plan);
+    let applications = plan.with_role(running, WorkloadRole::Application);
+    let databases = plan.with_role(running, WorkloadRole::Database);
     let up = |workloads: &[&Workload]| workloads.iter().any(|workload| workload.replicas > 0);
     let gone = applications
         .iter()
         .all(|workload| workload.replicas == 0 && workload.observed && workload.current_replicas == 0);
     let targets = if up(&applications) {
-        &applications
+        applications
     } else if gone && up(&databases) {
-        &databases
+        databases
     } else {
-        &Vec::new()
+        Vec::new()
     };
-    let to_zero = |workload: &&Workload| Scaling {
-        kind: workload.kind,
-        name: workload.name.clone(),
-        replicas: 0,
-        remember: Some(workload.replicas),
-    };
+    let to_zero = |workload: &&Workload| Scaling { remember: Some(workload.replicas), ..scaling(workload, 0) };
     let workloads: Vec<Scaling> = targets.iter().filter(|workload| workload.replicas > 0).map(to_zero).collect();
     step(Direction::Stop, workloads, running, true)
 }
 
 fn start(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
-    let (applications, databases) = by_role(running, plan);
-    let is_live = |workload: &Workload| plan.is_live(workload.kind, &workload.name, applications.len());
+    // Before anything else: visitors must not be shown the page in turn with Odoo.
+    if let Some(step) = pages(0, running, plan) {
+        return Some(step);
+    }
+    let applications = plan.with_role(running, WorkloadRole::Application);
+    let databases = plan.with_role(running, WorkloadRole::Database);
+    let is_live = |workload: &Workload| plan.is_live(workload, running);
     let asleep = running.workloads.iter().any(|workload| is_live(workload) && workload.replicas == 0);
-    let scaling = |workload: &Workload, replicas| Scaling {
-        kind: workload.kind,
-        name: workload.name.clone(),
-        replicas,
-        remember: None,
-    };
     // A workload at zero is woken if it was put to sleep by us, or if the whole environment is asleep.
     let wakes = |workload: &Workload| workload.replicas == 0 && (asleep || workload.replicas_before_stop.is_some());
     let awake_count = |workload: &Workload| workload.replicas_before_stop.filter(|count| *count > 0).unwrap_or(1);
@@ -120,10 +142,6 @@ fn step(direction: Direction, workloads: Vec<Scaling>, running: &Running, suspen
     }
 }
 
-fn by_role<'a>(running: &'a Running, plan: &StopPlan) -> (Vec<&'a Workload>, Vec<&'a Workload>) {
-    running.workloads.iter().partition(|workload| plan.role(workload.kind, &workload.name) == WorkloadRole::Application)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +152,11 @@ mod tests {
             kind,
             name: name.into(),
             release: "r".into(),
+            role: match (kind, name) {
+                (_, "r-page") => WorkloadRole::Page,
+                (WorkloadKind::Deployment, _) => WorkloadRole::Application,
+                (WorkloadKind::StatefulSet, _) => WorkloadRole::Database,
+            },
             replicas,
             current_replicas: ready.max(replicas),
             ready_replicas: ready,
@@ -215,5 +238,25 @@ mod tests {
         assert_eq!(targets(1, &fleet((1, 1, None), (0, 0, None), (1, 1, None))), [], "the chart itself may want zero");
         let adjusted = next(2, &fleet((1, 1, None), (1, 1, None), (1, 1, None)), &plan()).unwrap();
         assert_eq!((adjusted.direction, adjusted.cron_jobs.len()), (Direction::Adjust, 0));
+    }
+
+    #[test]
+    fn the_page_comes_after_everything_is_down_and_goes_before_anything_is_up() {
+        let with_page = |web, database, page| {
+            let mut running = fleet((web, web, Some(1)), (0, 0, None), (database, database, Some(1)));
+            running.workloads.push(workload(WorkloadKind::Deployment, "r-page", page, page, None));
+            running
+        };
+        let page = |replicas| vec![("r-page".to_owned(), replicas)];
+        assert_eq!(targets(0, &with_page(1, 1, 0)), [("r-web".to_owned(), 0)]);
+        assert_eq!(targets(0, &with_page(0, 0, 0)), page(1));
+        assert_eq!(targets(0, &with_page(0, 0, 1)), []);
+        assert_eq!(targets(1, &with_page(0, 0, 1)), page(0));
+        assert_eq!(targets(1, &with_page(0, 0, 0)), [("r-postgresql".to_owned(), 1)]);
+        assert_eq!(targets(1, &with_page(1, 1, 0)), []);
+        assert!(!is_up(&with_page(0, 0, 1), &plan()) && is_up(&with_page(1, 0, 0), &plan()));
+        let retired = retire(&with_page(0, 0, 1), &plan()).unwrap();
+        assert_eq!((retired.workloads[0].name.as_str(), retired.workloads[0].replicas), ("r-page", 0));
+        assert_eq!(retire(&with_page(0, 0, 0), &plan()), None);
     }
 }

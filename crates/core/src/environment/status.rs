@@ -7,14 +7,13 @@ use odoofleet_api::environment::{
     Endpoint, Expose, OdooEnvironmentSpec, OdooEnvironmentStatus, Phase, Placement, ReleaseStatus, TemplateStatus,
     WorkloadStatus,
 };
-use odoofleet_api::template::WorkloadRole;
 use odoofleet_api::{OdooEnvironment, labels};
 
-use super::Refusal;
 use super::diagnosis::{Diagnosis, diagnose, last_failure};
 use super::plan::{STALLED_FAILURES, Step};
 use super::references::hosts;
 use super::validate::Validated;
+use super::{Refusal, inside};
 use crate::observed::Running;
 use crate::release::{History, ReleaseState, Revision};
 use crate::template::StopPlan;
@@ -84,6 +83,7 @@ pub fn derive(inputs: &StatusInputs<'_>) -> OdooEnvironmentStatus {
     }
     release(&mut status, inputs);
     workloads(&mut status, inputs.running, &plan);
+    inside::tell(&mut status, inputs.running);
     if is_current(inputs) {
         let namespace = environment.metadata.namespace.as_deref();
         status.endpoints = endpoints(&environment.spec, inputs.running, inputs.node_address, namespace);
@@ -97,7 +97,9 @@ pub fn derive(inputs: &StatusInputs<'_>) -> OdooEnvironmentStatus {
 
 /// What should run. Where nothing is done about the spec's wish, what runs is measured by itself.
 fn replicas(inputs: &StatusInputs<'_>) -> i32 {
-    let left_alone = inputs.environment.spec.paused.unwrap_or_default() || matches!(inputs.step, Step::Refuse(_));
+    let held = matches!(inputs.step, Step::Wait { refusal, .. } if refusal.reason == Reason::HeldByBrake);
+    let paused = inputs.environment.spec.paused.unwrap_or_default();
+    let left_alone = paused || held || matches!(inputs.step, Step::Refuse(_));
     match inputs.wanted {
         Ok(wanted) if !left_alone => wanted.replicas,
         _ => inputs.running.workloads.iter().map(|workload| workload.replicas).max().unwrap_or_default(),
@@ -240,21 +242,19 @@ fn release(status: &mut OdooEnvironmentStatus, inputs: &StatusInputs<'_>) {
 }
 
 fn workloads(status: &mut OdooEnvironmentStatus, running: &Running, plan: &StopPlan) {
-    let role = |workload: &crate::observed::Workload| plan.role(workload.kind, &workload.name);
-    let applications = running.workloads.iter().filter(|workload| role(workload) == WorkloadRole::Application).count();
     status.workloads = running
         .workloads
         .iter()
         .map(|workload| WorkloadStatus {
             kind: workload.kind,
             name: workload.name.clone(),
-            role: role(workload),
+            role: plan.role(workload),
             replicas: workload.replicas,
             ready_replicas: workload.ready_replicas,
         })
         .collect();
     status.workloads.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
-    let live = running.workloads.iter().find(|workload| plan.is_live(workload.kind, &workload.name, applications));
+    let live = running.workloads.iter().find(|workload| plan.is_live(workload, running));
     status.replicas = Some(live.map_or(0, |workload| workload.current_replicas));
     status.ready_replicas = Some(live.map_or(0, |workload| workload.ready_replicas));
     status.selector = live.map(|workload| {

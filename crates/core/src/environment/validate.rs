@@ -85,11 +85,13 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
     let generated_secret = generated_secret(&release);
     let master =
         spec.master_password_secret_ref.as_ref().map_or(generated_secret.as_str(), |reference| reference.name.as_str());
+    let administrator = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());
     let context = InputContext {
         customer_id: &customer.id,
         release: &release,
         master_password_secret: master,
         database_secret: &generated_secret,
+        administrator_secret: administrator.map_or(generated_secret.as_str(), |reference| reference.name.as_str()),
         odoo_version: &version.content.odoo_version,
         postgres_major: version.content.postgres_major,
     };
@@ -161,13 +163,16 @@ fn check_references(
     references: &References,
 ) -> Result<(), Refusal> {
     named_objects(spec).iter().try_for_each(|object| references.check_object(object, customer))?;
-    match &spec.master_password_secret_ref {
-        Some(reference) => {
+    let administrator = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());
+    let named =
+        [(&spec.master_password_secret_ref, "admin_passwd"), (&administrator.cloned(), "administrator_password")];
+    for (reference, key) in named {
+        if let Some(reference) = reference {
             let object = ObjectName { kind: ObjectKind::Secret, name: reference.name.clone() };
-            references.key_digest(&object, "admin_passwd").map(drop)
+            references.key_digest(&object, key)?;
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 /// A change of a major version is confirmed by an annotation that names it, such as `17.0→18.0`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chart::Chart;
 use crate::digest;
+use crate::observed::{Pod, Running, Workload};
 use crate::values::{
     BindingError, PathError, Schema, SchemaError, ValuePath, check_bindings, default_bindings, workload_name,
 };
@@ -197,23 +198,32 @@ impl StopPlan {
         Self(rules)
     }
 
-    /// The part of a workload. Unlisted Deployments are Application, StatefulSets Database.
-    pub fn role(&self, kind: WorkloadKind, name: &str) -> WorkloadRole {
-        let rule = self.0.iter().find(|rule| rule.kind == kind && rule.name == name);
-        rule.map_or(
-            match kind {
-                WorkloadKind::Deployment => WorkloadRole::Application,
-                WorkloadKind::StatefulSet => WorkloadRole::Database,
-            },
-            |rule| rule.role,
-        )
+    /// The part of a workload: what the template says, else what its chart says.
+    pub fn role(&self, workload: &Workload) -> WorkloadRole {
+        self.rule(workload.kind, &workload.name).map_or(workload.role, |rule| rule.role)
+    }
+
+    /// Workloads that play a part.
+    pub fn with_role<'a>(&self, running: &'a Running, role: WorkloadRole) -> Vec<&'a Workload> {
+        running.workloads.iter().filter(|workload| self.role(workload) == role).collect()
     }
 
     /// Whether `spec.replicas` is this workload's number of pods. Where no rule says so, the only Application is it.
-    pub fn is_live(&self, kind: WorkloadKind, name: &str, applications: usize) -> bool {
+    pub fn is_live(&self, workload: &Workload, running: &Running) -> bool {
         if self.0.iter().any(|rule| rule.live) {
-            return self.0.iter().any(|rule| rule.live && rule.kind == kind && rule.name == name);
+            return self.rule(workload.kind, &workload.name).is_some_and(|rule| rule.live);
         }
-        applications == 1 && self.role(kind, name) == WorkloadRole::Application
+        matches!(self.with_role(running, WorkloadRole::Application).as_slice(), [only] if *only == workload)
+    }
+
+    /// The part of a pod's owner. None for a pod whose owner is gone.
+    pub fn role_of_pod(&self, pod: &Pod, running: &Running) -> Option<WorkloadRole> {
+        let owner =
+            running.workloads.iter().find(|workload| (workload.kind, &workload.name) == (pod.owner.0, &pod.owner.1));
+        owner.map(|owner| self.role(owner))
+    }
+
+    fn rule(&self, kind: WorkloadKind, name: &str) -> Option<&WorkloadRule> {
+        self.0.iter().find(|rule| rule.kind == kind && rule.name == name)
     }
 }

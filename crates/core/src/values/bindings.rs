@@ -46,7 +46,7 @@ pub enum BindingError {
 }
 
 /// Names that `from` may take, or begin with.
-const INPUTS: [&str; 16] = [
+const INPUTS: [&str; 21] = [
     "customer",
     "releaseName",
     "stage",
@@ -55,7 +55,12 @@ const INPUTS: [&str; 16] = [
     "postgresMajor",
     "masterPasswordSecret",
     "databaseSecret",
+    "administratorSecret",
     "image",
+    "addonsImage",
+    "modules",
+    "bootstrap",
+    "mail",
     "ingress",
     "git.customerAddons",
     "resources",
@@ -115,7 +120,7 @@ pub fn check(bindings: &[Binding]) -> Result<(), BindingError> {
         ValuePath::parse(&binding.to)?;
         match (&binding.from, &binding.value) {
             (Some(from), None) => check_input(&binding.to, from)?,
-            (None, Some(expression)) => compile(&binding.to, expression).map(drop)?,
+            (None, Some(expression)) => check_functions(&binding.to, &compile(&binding.to, expression)?)?,
             _ => return Err(BindingError::Ambiguous(binding.to.clone())),
         }
     }
@@ -173,6 +178,27 @@ fn compile(to: &str, expression: &str) -> Result<Program, BindingError> {
         .map_err(|problem| error(problem.to_string()))
 }
 
+/// Functions are found only when they are called, which may be never in the environments of today.
+fn check_functions(to: &str, program: &Program) -> Result<(), BindingError> {
+    let references = program.references();
+    let named = references.functions().into_iter().filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
+    for name in named {
+        // As a function or as a method; what exists complains of its arguments.
+        let mut calls = [format!("{name}()"), format!("''.{name}()")].into_iter();
+        let unknown = calls.all(|call| {
+            let result = compile(to, &call).map(|call| call.execute(&Context::default()));
+            matches!(result, Ok(Err(ExecutionError::UndeclaredReference(_))))
+        });
+        if unknown {
+            return Err(BindingError::Expression {
+                to: to.to_owned(),
+                problem: format!("there is no function \"{name}\""),
+            });
+        }
+    }
+    Ok(())
+}
+
 fn evaluate(to: &str, expression: &str, inputs: &Inputs) -> Result<Option<Value>, BindingError> {
     let program = compile(to, expression)?;
     let error = |problem: String| BindingError::Evaluation { to: to.to_owned(), problem };
@@ -201,4 +227,45 @@ pub fn layer(bound: &[BoundValue]) -> Result<Object, PathError> {
         }
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expression(value: &str) -> Result<(), BindingError> {
+        check(&[Binding { to: "a.b".into(), from: None, value: Some(value.into()) }])
+    }
+
+    #[test]
+    fn the_default_bindings_are_valid() {
+        assert_eq!(check(&defaults()), Ok(()));
+    }
+
+    #[test]
+    fn a_function_that_does_not_exist_is_refused_with_the_template() {
+        for good in [
+            "inputs.replicas > 1 ? 'many' : 'one'",
+            "has(inputs.ingress.host) ? [inputs.ingress.host] + inputs.ingress.aliases : []",
+            "inputs.git.customerAddons.map(addon, addon.url)",
+            "inputs.git.customerAddons.exists(addon, addon.url.startsWith('https'))",
+            "size(inputs.ingress.aliases) + int('3')",
+        ] {
+            assert_eq!(expression(good), Ok(()), "{good}");
+        }
+        for bad in ["lower(inputs.stage)", "inputs.stage == 'Test' ? inputs.stage.shout() : ''", "1 +"] {
+            assert!(matches!(expression(bad), Err(BindingError::Expression { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn inputs_must_exist_and_a_binding_has_one_source() {
+        let binding = |from: Option<&str>, value: Option<&str>| {
+            check(&[Binding { to: "a".into(), from: from.map(Into::into), value: value.map(Into::into) }])
+        };
+        assert_eq!(binding(Some("bootstrap.languages"), None), Ok(()));
+        assert!(matches!(binding(Some("colour"), None), Err(BindingError::UnknownInput { .. })));
+        assert!(matches!(binding(None, None), Err(BindingError::Ambiguous(_))));
+        assert!(matches!(binding(Some("stage"), Some("1")), Err(BindingError::Ambiguous(_))));
+    }
 }

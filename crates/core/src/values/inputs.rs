@@ -1,14 +1,14 @@
 //! The standard inputs: what an environment says about itself in our words, before a template turns it into a chart's.
 
 use odoofleet_api::Object;
-use odoofleet_api::environment::{Expose, GitRepository, Ingress, OdooEnvironmentSpec, Tls};
+use odoofleet_api::environment::{Bootstrap, Expose, Git, GitRepository, Ingress, OdooEnvironmentSpec, Tls};
 use odoofleet_api::names::ReleaseName;
 use odoofleet_api::template::WorkloadKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// What the operator itself decides; the rest comes from fields of the spec. For the message of a refused value.
-const OPERATOR_OWNED: [&str; 8] = [
+const OPERATOR_OWNED: [&str; 9] = [
     "customer",
     "releaseName",
     "stage",
@@ -17,6 +17,7 @@ const OPERATOR_OWNED: [&str; 8] = [
     "postgresMajor",
     "masterPasswordSecret",
     "databaseSecret",
+    "administratorSecret",
 ];
 
 /// Values of the standard inputs. An input that is not set is not there.
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub master_password_secret: &'a str,
     /// Secret with the database's password.
     pub database_secret: &'a str,
+    /// Secret with the administrator's first password.
+    pub administrator_secret: &'a str,
     /// Odoo's series.
     pub odoo_version: &'a str,
     /// PostgreSQL's major version.
@@ -56,12 +59,14 @@ impl Inputs {
         put("postgresMajor", json!(context.postgres_major));
         put("masterPasswordSecret", json!(context.master_password_secret));
         put("databaseSecret", json!(context.database_secret));
+        put("administratorSecret", json!(context.administrator_secret));
         put("image", to_value(&spec.image));
         put("ingress", ingress(spec.ingress.as_ref()));
-        put(
-            "git",
-            json!({ "customerAddons": spec.git.iter().flat_map(|git| &git.customer_addons).map(repository).collect::<Vec<_>>() }),
-        );
+        put("git", git(spec.git.as_ref()));
+        put("addonsImage", to_value(&spec.addons_image));
+        put("modules", to_value(&spec.modules));
+        put("bootstrap", bootstrap(spec.bootstrap.as_ref()));
+        put("mail", Value::Object(spec.mail.clone()));
         put("resources", to_value(&spec.resources));
         put("size", to_value(&spec.size));
         put("storage", to_value(&spec.storage));
@@ -86,7 +91,9 @@ impl Inputs {
         let mut names = Vec::new();
         for (name, value) in self.0.iter().filter(|(name, _)| !is_operator_owned(name)) {
             match value {
-                Value::Object(fields) if matches!(name.as_str(), "ingress" | "git" | "storage" | "image") => {
+                Value::Object(fields)
+                    if matches!(name.as_str(), "ingress" | "git" | "storage" | "image" | "modules" | "bootstrap") =>
+                {
                     names.extend(fields.keys().filter(|key| !is_derived(name, key)).map(|key| format!("{name}.{key}")));
                 }
                 _ => names.push(name.clone()),
@@ -113,6 +120,7 @@ pub fn spec_field(input: &str) -> String {
         "stage" => "\"spec.stage\"".to_owned(),
         "masterPasswordSecret" => "\"spec.masterPasswordSecretRef\"".to_owned(),
         "databaseSecret" => "\"spec.postgresql\"".to_owned(),
+        "administratorSecret" => "\"spec.bootstrap.adminPasswordSecretRef\"".to_owned(),
         "customer" | "releaseName" | "odooVersion" | "postgresMajor" => "nothing, the operator sets it".to_owned(),
         _ if input == "git.customerAddons" => "\"spec.git.customerAddons\"".to_owned(),
         _ => format!("\"spec.{input}\""),
@@ -139,6 +147,21 @@ fn tls(tls: &Tls) -> Value {
     let issuer =
         tls.issuer_ref.as_ref().map(|issuer| json!({ "name": issuer.name, "kind": issuer.kind.unwrap_or_default() }));
     Value::Object(without_empty(json!({ "secretName": tls.secret_name, "issuerRef": issuer })))
+}
+
+fn git(git: Option<&Git>) -> Value {
+    let Some(git) = git else { return Value::Null };
+    let repositories: Vec<Value> = git.customer_addons.iter().map(repository).collect();
+    Value::Object(without_empty(json!({ "customerAddons": repositories, "refresh": git.refresh })))
+}
+
+/// The Secret is an input of its own, which always has a value.
+fn bootstrap(bootstrap: Option<&Bootstrap>) -> Value {
+    let mut value = bootstrap.map_or(Value::Null, to_value);
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("adminPasswordSecretRef");
+    }
+    value
 }
 
 fn repository(repository: &GitRepository) -> Value {

@@ -6,7 +6,8 @@ use k8s_openapi::api::batch::v1::CronJob as BatchCronJob;
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod as CorePod, PodStatus, Service};
 use kube::ResourceExt;
 use odoofleet_api::labels;
-use odoofleet_api::template::WorkloadKind;
+use odoofleet_api::template::{WorkloadKind, WorkloadRole};
+use odoofleet_core::environment::told;
 use odoofleet_core::observed::{Container, CronJob, Pod, ServicePort, Termination, Volume, Workload};
 
 /// The release that an object says it belongs to, as Helm wrote it.
@@ -22,6 +23,7 @@ pub fn deployment(object: &Deployment) -> Option<Workload> {
         kind: WorkloadKind::Deployment,
         name: object.name_any(),
         release: release_of(object)?,
+        role: role(object, WorkloadRole::Application),
         replicas,
         current_replicas: status.replicas.unwrap_or_default(),
         ready_replicas: status.ready_replicas.unwrap_or_default(),
@@ -41,6 +43,7 @@ pub fn stateful_set(object: &StatefulSet) -> Option<Workload> {
         kind: WorkloadKind::StatefulSet,
         name: object.name_any(),
         release: release_of(object)?,
+        role: role(object, WorkloadRole::Database),
         replicas,
         current_replicas: status.replicas,
         ready_replicas: status.ready_replicas.unwrap_or_default(),
@@ -51,6 +54,16 @@ pub fn stateful_set(object: &StatefulSet) -> Option<Workload> {
         selector: spec.selector.match_labels.unwrap_or_default(),
         resource_version: object.resource_version().unwrap_or_default(),
     })
+}
+
+/// The part that the chart gives to a workload.
+fn role(object: &impl ResourceExt, otherwise: WorkloadRole) -> WorkloadRole {
+    match object.annotations().get(labels::ROLE).map(String::as_str) {
+        Some("Application") => WorkloadRole::Application,
+        Some("Database") => WorkloadRole::Database,
+        Some("Page") => WorkloadRole::Page,
+        _ => otherwise,
+    }
 }
 
 fn remembered(object: &impl ResourceExt) -> Option<i32> {
@@ -134,12 +147,14 @@ fn container(status: &ContainerStatus, init: bool) -> Container {
         init,
         ready: status.ready || done,
         restarts: status.restart_count,
+        running: state.running.is_some(),
         waiting: state.waiting.map(|waiting| (waiting.reason.unwrap_or_default(), waiting.message.unwrap_or_default())),
         terminated: current.or(last).map(|(end, current)| Termination {
             reason: end.reason.unwrap_or_else(|| "Error".to_owned()),
             exit_code: end.exit_code,
             at: end.finished_at.map(|time| time.0),
             current,
+            told: end.message.as_deref().filter(|_| init).and_then(told::parse),
         }),
     }
 }

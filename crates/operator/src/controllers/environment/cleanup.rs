@@ -15,7 +15,8 @@ use odoofleet_api::conditions::{ConditionStatus, ConditionType, Reason, Wanted, 
 use odoofleet_api::environment::{Action as Operation, DeletionPolicy, OdooEnvironmentStatus};
 use odoofleet_api::{OdooEnvironment, labels};
 use odoofleet_core::environment::Refusal;
-use odoofleet_core::environment::cleanup::{Brake, CleanupSituation, CleanupStep, plan};
+use odoofleet_core::environment::brake::Cause;
+use odoofleet_core::environment::cleanup::{CleanupSituation, CleanupStep, plan};
 use odoofleet_core::environment::history;
 use odoofleet_core::environment::judge::{Verdict, judge};
 use odoofleet_core::environment::references::{hosts, names};
@@ -25,7 +26,7 @@ use odoofleet_helm::Action as HelmAction;
 use serde_json::json;
 
 use super::apply::{Handover, operation_id, record};
-use super::{Error, Observed, observe, request, scale, update_status};
+use super::{Error, Observed, brake, observe, request, scale, update_status};
 use crate::context::{Context, resync};
 use crate::controllers::objects::set_finalizer;
 use crate::index::RETAINED_HOSTS;
@@ -120,17 +121,7 @@ async fn is_namespace_terminating(ctx: &Context) -> Result<bool, Error> {
 fn braked(ctx: &Context, environment: &OdooEnvironment, step: &CleanupStep, now: Timestamp) -> Option<Refusal> {
     let takes_down = matches!(step, CleanupStep::Scale(_) | CleanupStep::Uninstall { .. });
     let vouched = environment.annotations().get(labels::ALLOW_DELETION) == Some(&environment.name_any());
-    if !takes_down || vouched {
-        return None;
-    }
-    let uid = environment.uid().unwrap_or_default();
-    let fleet = ctx.stores.environments.len();
-    let brake = Brake { recent: ctx.memory.other_deletions(&uid, now), limit: ctx.settings.max_stops, fleet };
-    let held = brake.holds();
-    if held.is_none() {
-        ctx.memory.note_deletion(&uid, now);
-    }
-    held
+    if takes_down { brake::hold(ctx, environment, Cause::Deletion, vouched, now) } else { None }
 }
 
 async fn act(

@@ -212,11 +212,18 @@ fn shares(some: &[String], others: &[String]) -> bool {
     some.iter().any(|host| others.contains(host))
 }
 
-/// How many of the customer's environments are older.
+/// How many of the customer's environments come before: they are there already, or are older.
 fn rank_in_customer(ctx: &Context, environment: &OdooEnvironment) -> usize {
     let customer = &environment.spec.customer_ref.name;
-    let older = |other: &Arc<OdooEnvironment>| {
-        other.spec.customer_ref.name == *customer && other.uid() != environment.uid() && is_older(other, environment)
+    // Creation times have seconds: of two in one second, the one that was installed counts as the first.
+    let is_there = |other: &OdooEnvironment| {
+        let status = ctx.memory.status(other);
+        status.release.is_some() || status.operation.is_some()
     };
-    ctx.stores.environments.state().iter().filter(|other| older(other)).count()
+    let before = |other: &Arc<OdooEnvironment>| {
+        other.spec.customer_ref.name == *customer
+            && other.uid() != environment.uid()
+            && (is_older(other, environment) || is_there(other))
+    };
+    ctx.stores.environments.state().iter().filter(|other| before(other)).count()
 }

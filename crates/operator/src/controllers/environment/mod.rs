@@ -1,6 +1,7 @@
 //! Environments: from spec to release to status.
 
 mod apply;
+mod brake;
 mod cleanup;
 mod dereference;
 pub mod operations;
@@ -16,11 +17,12 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use odoofleet_api::environment::{OdooEnvironmentStatus, Placement};
 use odoofleet_api::{OdooEnvironment, labels};
+use odoofleet_core::environment::brake::Cause;
 use odoofleet_core::environment::judge::{Verdict, judge};
 use odoofleet_core::environment::plan::{Situation, Step, plan, restart_is_over};
 use odoofleet_core::environment::references::names;
 use odoofleet_core::environment::validate::{Validated, validate};
-use odoofleet_core::environment::{Refusal, history};
+use odoofleet_core::environment::{Refusal, history, scaling};
 use odoofleet_core::observed::Running;
 use odoofleet_core::release::History;
 
@@ -154,6 +156,7 @@ fn choose(
     match wanted {
         Err(refusal) => Step::Refuse(refusal.clone()),
         Ok(wanted) => plan(&Situation {
+            held: held(ctx, environment, wanted, &observed.running, now).as_ref(),
             wanted,
             history: &observed.history,
             running: &observed.running,
@@ -164,6 +167,19 @@ fn choose(
             now,
         }),
     }
+}
+
+/// Whether the brake holds a stop that nobody asked for by this environment's own name.
+fn held(
+    ctx: &Context,
+    environment: &OdooEnvironment,
+    wanted: &Validated,
+    running: &Running,
+    now: Timestamp,
+) -> Option<Refusal> {
+    let is_up = scaling::is_up(running, &wanted.stop_plan);
+    let by_customer = wanted.overlay.is_some() && environment.spec.replicas > 0;
+    if is_up && by_customer { brake::hold(ctx, environment, Cause::Customer, false, now) } else { None }
 }
 
 /// The restart that was asked for and is not complete.

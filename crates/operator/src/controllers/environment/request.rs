@@ -24,6 +24,8 @@ use crate::context::Context;
 
 /// Length of generated passwords: 62^32 possibilities.
 const PASSWORD_LENGTH: usize = 32;
+/// Odoo's master password, the database's, and the administrator's first.
+const GENERATED_KEYS: [&str; 3] = ["admin_passwd", "password", "administrator_password"];
 /// Revisions that Helm keeps of a release.
 const MAX_HISTORY: i32 = 2;
 /// Superseded revisions that Helm is let look for, so that it removes what is beyond [`MAX_HISTORY`].
@@ -100,20 +102,11 @@ pub fn bare(ctx: &Context, release: &str, history: &History, id: String, (action
 
 /// An upgrade leaves every workload at the number of pods that it has.
 fn live_replicas(wanted: &Validated, running: &Running) -> BTreeMap<String, i32> {
-    let applications = running
-        .workloads
-        .iter()
-        .filter(|workload| {
-            wanted.stop_plan.role(workload.kind, &workload.name) == odoofleet_api::template::WorkloadRole::Application
-        })
-        .count();
     running
         .workloads
         .iter()
         .map(|workload| {
-            let live = wanted.replicas > 0
-                && workload.replicas > 0
-                && wanted.stop_plan.is_live(workload.kind, &workload.name, applications);
+            let live = wanted.replicas > 0 && workload.replicas > 0 && wanted.stop_plan.is_live(workload, running);
             (workload_key(workload.kind, &workload.name), if live { wanted.replicas } else { workload.replicas })
         })
         .collect()
@@ -163,7 +156,7 @@ async fn ensure_generated_secret(ctx: &Context, wanted: &Validated) -> Result<Re
             labels: Some(all.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()),
             ..ObjectMeta::default()
         },
-        data: Some(BTreeMap::from([("admin_passwd".to_owned(), password()), ("password".to_owned(), password())])),
+        data: Some(GENERATED_KEYS.map(|key| (key.to_owned(), password())).into()),
         ..Secret::default()
     };
     let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PostParams::default() };

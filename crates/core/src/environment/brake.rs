@@ -1,0 +1,119 @@
+//! The brake: what takes many environments down at once, without having been asked for one by one, needs a second look.
+//! One wrong line in Git can suspend every customer, or delete every environment.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use odoofleet_api::conditions::Reason;
+use odoofleet_api::environment::{Action, OdooEnvironmentStatus};
+
+use super::Refusal;
+
+/// So long does an environment that was taken down count.
+pub const WINDOW: Duration = Duration::from_mins(10);
+
+/// What takes an environment down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its customer's state.
+    Customer,
+    /// Its deletion.
+    Deletion,
+}
+
+/// How many may be taken down within [`WINDOW`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brake {
+    /// Fixed limit.
+    pub limit: usize,
+    /// Environments of the fleet.
+    pub fleet: usize,
+}
+
+impl Brake {
+    /// Whether one more may be taken down after `recent` others.
+    pub fn admits(self, recent: usize) -> bool {
+        recent < self.most()
+    }
+
+    /// The larger of the fixed number and a twentieth of the fleet.
+    fn most(self) -> usize {
+        self.limit.max(self.fleet / 20)
+    }
+
+    /// Why an environment waits, and what to do.
+    pub fn refusal(self, cause: Cause, environment: &str) -> Refusal {
+        let (what, way_out) = match cause {
+            Cause::Customer => {
+                ("stops", format!("stop this one yourself: kubectl scale oenv {environment} --replicas=0"))
+            }
+            Cause::Deletion => (
+                "deletions",
+                format!(
+                    "vouch for this one: kubectl annotate oenv {environment} odoofleet.dev/allow-deletion={environment}"
+                ),
+            ),
+        };
+        let message = format!(
+            "held: {} environments were stopped or deleted within ten minutes, and more {what} at once may be a mistake; it goes on by itself as time passes, or {way_out}",
+            self.most()
+        );
+        Refusal::new(Reason::HeldByBrake, message)
+    }
+}
+
+/// Whether a status says that its customer's state stopped the environment within the window. It outlives the operator.
+pub fn was_stopped_lately(status: &OdooEnvironmentStatus, now: Timestamp) -> bool {
+    let by_customer = status.reason.as_deref().is_some_and(|reason| reason.starts_with("Customer"));
+    let last = status.history.iter().find(|entry| entry.action == Action::Stop);
+    let window = jiff::SignedDuration::try_from(WINDOW).unwrap_or_default();
+    by_customer && last.is_some_and(|entry| now.duration_since(entry.started_at.0) < window)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use odoofleet_api::environment::{HistoryEntry, Outcome};
+
+    use super::*;
+
+    #[test]
+    fn it_holds_beyond_the_larger_of_its_limits() {
+        let admits = |recent, fleet| Brake { limit: 20, fleet }.admits(recent);
+        assert!(admits(19, 100) && !admits(20, 100) && admits(20, 1000) && !admits(50, 1000));
+    }
+
+    #[test]
+    fn a_stop_counts_for_ten_minutes_if_the_customer_is_its_reason() {
+        let now = Timestamp::from_second(10_000).unwrap();
+        let status = |reason: &str, ago: i64| {
+            let at = Time(Timestamp::from_second(10_000 - ago).unwrap());
+            let stop = HistoryEntry {
+                action: Action::Stop,
+                outcome: Outcome::Succeeded,
+                revision: None,
+                template: None,
+                generation: 1,
+                attempts: 1,
+                started_at: at.clone(),
+                ended_at: at,
+                message: None,
+            };
+            OdooEnvironmentStatus {
+                reason: Some(reason.into()),
+                history: vec![stop],
+                ..OdooEnvironmentStatus::default()
+            }
+        };
+        assert!(was_stopped_lately(&status("CustomerSuspended", 599), now));
+        assert!(!was_stopped_lately(&status("CustomerSuspended", 600), now));
+        assert!(!was_stopped_lately(&status("Stopped", 5), now));
+    }
+
+    #[test]
+    fn the_way_out_names_the_environment() {
+        let brake = Brake { limit: 20, fleet: 3 };
+        assert!(brake.refusal(Cause::Customer, "acme-prod").message.contains("scale oenv acme-prod --replicas=0"));
+        assert!(brake.refusal(Cause::Deletion, "acme-prod").message.contains("allow-deletion=acme-prod"));
+    }
+}

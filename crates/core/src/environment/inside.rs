@@ -1,0 +1,106 @@
+//! What the newest pods tell of the database and of the addons.
+
+use odoofleet_api::environment::{AddonStatus, DatabaseStatus, OdooEnvironmentStatus};
+
+use super::told::Told;
+use crate::observed::{Pod, Running};
+
+/// Takes what pods tell into the status. What no pod tells stays as it was: a stopped environment keeps its database.
+pub fn tell(status: &mut OdooEnvironmentStatus, running: &Running) {
+    let mut pods: Vec<&Pod> = running.pods.iter().filter(|pod| !pod.deleting).collect();
+    pods.sort_by_key(|pod| std::cmp::Reverse((pod.created_at, pod.uid.clone())));
+    if let Some(database) = pods.iter().find_map(|pod| told(pod).find_map(|told| told.database.clone())) {
+        status.database = Some(merged(status.database.as_ref(), database));
+    }
+    let addons = pods.iter().map(|pod| told(pod).filter_map(|told| told.addon.clone()).collect::<Vec<AddonStatus>>());
+    if let Some(addons) = addons.into_iter().find(|addons| !addons.is_empty()) {
+        status.addons = addons;
+    }
+}
+
+fn told(pod: &Pod) -> impl Iterator<Item = &Told> {
+    pod.containers
+        .iter()
+        .filter(|container| container.init)
+        .filter_map(|container| container.terminated.as_ref()?.told.as_ref())
+}
+
+/// A failed preparation knows less than the one before it: a database that was there does not lose its name.
+fn merged(before: Option<&DatabaseStatus>, mut now: DatabaseStatus) -> DatabaseStatus {
+    if let Some(before) = before.filter(|_| now.initialised) {
+        now.uuid = now.uuid.or_else(|| before.uuid.clone());
+        now.updated_at = now.updated_at.or_else(|| before.updated_at.clone());
+        now.fingerprint = now.fingerprint.or_else(|| before.fingerprint.clone());
+    }
+    now
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use odoofleet_api::template::WorkloadKind;
+
+    use super::*;
+    use crate::environment::told::parse;
+    use crate::observed::{Container, Termination};
+
+    fn pod(name: &str, created: i64, messages: &[&str]) -> Pod {
+        let container = |message: &&str| Container {
+            name: "prepare".into(),
+            init: true,
+            ready: true,
+            restarts: 0,
+            running: false,
+            waiting: None,
+            terminated: Some(Termination {
+                reason: "Completed".into(),
+                exit_code: 0,
+                at: None,
+                current: true,
+                told: parse(message),
+            }),
+        };
+        Pod {
+            name: name.into(),
+            uid: name.into(),
+            owner: (WorkloadKind::Deployment, "r-web".into()),
+            created_at: Timestamp::from_second(created).unwrap(),
+            deleting: false,
+            ready: true,
+            unschedulable: None,
+            node_lost: false,
+            node: None,
+            containers: messages.iter().map(container).collect(),
+        }
+    }
+
+    fn after(status: &OdooEnvironmentStatus, pods: Vec<Pod>) -> OdooEnvironmentStatus {
+        let mut status = status.clone();
+        tell(&mut status, &Running { pods, ..Running::default() });
+        status
+    }
+
+    const ADDON: &str = r#"{"addon": {"url": "https://git.example.cn/a.git", "ref": "main", "commit": "c1"}}"#;
+    const DATABASE: &str = r#"{"database": {"initialised": true, "fingerprint": "f1", "uuid": "u1", "updatedAt": "2026-11-24T08:00:00Z"}}"#;
+
+    #[test]
+    fn the_newest_pod_that_says_anything_counts_and_silence_changes_nothing() {
+        let told = after(&OdooEnvironmentStatus::default(), vec![pod("a", 1, &[ADDON, DATABASE]), pod("b", 2, &[])]);
+        let database = told.database.clone().unwrap();
+        assert_eq!((database.fingerprint.as_deref(), database.uuid.as_deref()), (Some("f1"), Some("u1")));
+        assert_eq!(told.addons[0].commit, "c1");
+        let newer = r#"{"database": {"initialised": true, "fingerprint": "f2"}}"#;
+        let newest = after(&told, vec![pod("a", 1, &[ADDON, DATABASE]), pod("c", 3, &[newer])]);
+        assert_eq!(newest.database.as_ref().unwrap().fingerprint.as_deref(), Some("f2"));
+        assert_eq!(after(&newest, vec![]), newest, "stopped");
+    }
+
+    #[test]
+    fn a_failed_update_names_its_modules_and_keeps_what_was_known() {
+        let told = after(&OdooEnvironmentStatus::default(), vec![pod("a", 1, &[DATABASE])]);
+        let failed = r#"{"error": {"reason": "ModuleUpdateFailed", "message": "m"}, "database": {"initialised": true, "modulesFailed": ["sale"]}}"#;
+        let database = after(&told, vec![pod("b", 2, &[failed])]).database.unwrap();
+        assert_eq!(database.modules_failed, ["sale"]);
+        assert_eq!((database.fingerprint.as_deref(), database.uuid.as_deref()), (Some("f1"), Some("u1")));
+    }
+}
