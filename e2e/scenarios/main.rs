@@ -7,6 +7,7 @@
     reason = "a scenario fails by panicking, in its helpers too"
 )]
 
+mod certificates;
 mod crds;
 mod customers;
 mod deletion;

@@ -53,6 +53,67 @@ async fn a_crashing_pod_turns_the_environment_to_error_and_its_failure_is_rememb
     Ok(())
 }
 
+/// Sets what the init containers of the web pod say, as a kubelet would tell it.
+async fn tell(world: &World, containers: serde_json::Value) -> anyhow::Result<()> {
+    let pods = world.api::<Pod>().list(&ListParams::default().labels("app=acme-prod-web")).await?;
+    let pod = pods.items.first().map(ResourceExt::name_any).unwrap_or_default();
+    let status = json!({ "status": {
+        "conditions": [{ "type": "Ready", "status": "False", "reason": "ContainersNotReady" }, { "type": "ContainersReady", "status": "False" }],
+        "initContainerStatuses": containers,
+    } });
+    world.api::<Pod>().patch_status(&pod, &PatchParams::default(), &Patch::Strategic(status)).await?;
+    Ok(())
+}
+
+fn init(name: &str, state: &serde_json::Value, ready: bool) -> serde_json::Value {
+    json!({ "name": name, "image": "x", "imageID": "", "ready": ready, "started": false, "restartCount": 0, "state": state })
+}
+
+fn ended(exit_code: i32, message: &serde_json::Value) -> serde_json::Value {
+    let at = "2026-11-23T08:56:00Z";
+    json!({ "terminated": { "reason": "x", "exitCode": exit_code, "message": message.to_string(), "startedAt": at, "finishedAt": at } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_to_a_database_before_odoo_starts_is_told_by_the_status() -> Result {
+    let world = World::start("inside").await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    let plan = ended(0, &json!({ "plan": { "action": "Update", "modules": ["sale", "stock"], "total": 2 } }));
+    let running = json!({ "running": { "startedAt": "2026-11-23T08:57:00Z" } });
+    tell(&world, json!([init("configure", &plan, true), init("prepare", &running, false)])).await?;
+    let migrating = world.wait_reason("acme-prod", "Pending", "Migrating").await?;
+    assert!(message(&migrating).contains("sale, stock"), "{}", message(&migrating));
+
+    let failed = ended(
+        1,
+        &json!({ "error": { "reason": "ModuleUpdateFailed", "message": "module stock failed: see the log" },
+                 "database": { "initialised": true, "uuid": "6f1c", "modulesFailed": ["stock"] } }),
+    );
+    tell(&world, json!([init("configure", &plan, true), init("prepare", &failed, false)])).await?;
+    let failed = world.wait_reason("acme-prod", "Error", "ModuleUpdateFailed").await?;
+    assert_eq!(message(&failed), "module stock failed: see the log");
+    let database = failed.status.unwrap().database.unwrap();
+    assert_eq!((database.modules_failed, database.uuid.as_deref()), (vec!["stock".to_owned()], Some("6f1c")));
+
+    let done = ended(
+        0,
+        &json!({ "database": { "initialised": true, "fingerprint": "f2", "updatedAt": "2026-11-23T09:00:00Z" } }),
+    );
+    let addon = ended(0, &json!({ "addon": { "url": "https://git.example.cn/a.git", "ref": "main", "commit": "c1" } }));
+    tell(&world, json!([init("addons-0", &addon, true), init("prepare", &done, true)])).await?;
+    let environment = world
+        .wait::<OdooEnvironment>("acme-prod", "prepared", |environment| {
+            let database = environment.status.as_ref().and_then(|status| status.database.as_ref());
+            database.and_then(|database| database.fingerprint.as_deref()) == Some("f2")
+        })
+        .await?;
+    let status = environment.status.unwrap();
+    assert_eq!(status.addons[0].commit, "c1");
+    assert_eq!(status.database.unwrap().modules_failed, Vec::<String>::new());
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_is_named_before_odoo() -> Result {
     let world = World::start("cause").await?;

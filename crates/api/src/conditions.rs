@@ -21,6 +21,8 @@ pub enum ConditionType {
     Released,
     /// Somebody changed the release by hand.
     Drifted,
+    /// Every host that is served by TLS has a valid certificate.
+    CertificateReady,
 }
 
 impl ConditionType {
@@ -33,6 +35,7 @@ impl ConditionType {
             Self::Available => "Available",
             Self::Released => "Released",
             Self::Drifted => "Drifted",
+            Self::CertificateReady => "CertificateReady",
         }
     }
 }
@@ -103,6 +106,8 @@ pub enum Reason {
     WaitingForDatabase,
     /// The database is being initialised, or its modules are being updated.
     Migrating,
+    /// The certificate of a host is not there yet.
+    WaitingForCertificate,
     /// A pod finds no node.
     Unschedulable,
     /// A volume is not bound yet.
@@ -197,6 +202,11 @@ pub enum Reason {
     NodeDown,
     /// A container cannot be created from its configuration.
     ContainerConfig,
+
+    /// The certificate of a host has expired.
+    CertificateExpired,
+    /// The certificate of a host is for other names, or cannot be read.
+    CertificateMismatch,
 
     // What `prepare` and its neighbours tell from inside a pod; the words are charts/odoo's.
     /// The database server does not answer.

@@ -126,6 +126,31 @@ pub struct Volume {
     pub bound: bool,
 }
 
+/// A certificate that an Ingress of a release asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Hosts that it is for.
+    pub hosts: Vec<String>,
+    /// Name of its Secret.
+    pub secret: String,
+    /// What lies in the Secret, if it is there.
+    pub found: Option<FoundCertificate>,
+}
+
+/// What lies in a Secret for a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FoundCertificate {
+    /// A certificate.
+    Certificate {
+        /// Names for which it was made; a `*` stands for one label.
+        names: Vec<String>,
+        /// End of its validity.
+        not_after: Timestamp,
+    },
+    /// Something else.
+    Unreadable,
+}
+
 /// Everything that runs of one release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Running {
@@ -139,4 +164,6 @@ pub struct Running {
     pub ports: Vec<ServicePort>,
     /// Volume claims.
     pub volumes: Vec<Volume>,
+    /// Certificates.
+    pub certificates: Vec<Certificate>,
 }

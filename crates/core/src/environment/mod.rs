@@ -1,6 +1,7 @@
 //! Environments: from a spec and what it refers to, through what is observed, to one step and a status.
 
 pub mod brake;
+mod certificate;
 pub mod cleanup;
 pub mod compose;
 pub mod diagnosis;

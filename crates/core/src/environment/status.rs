@@ -13,7 +13,7 @@ use super::diagnosis::{Diagnosis, diagnose, last_failure};
 use super::plan::{STALLED_FAILURES, Step};
 use super::references::hosts;
 use super::validate::Validated;
-use super::{Refusal, inside};
+use super::{Refusal, certificate, inside};
 use crate::observed::Running;
 use crate::release::{History, ReleaseState, Revision};
 use crate::template::StopPlan;
@@ -187,7 +187,11 @@ fn working(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, wanted: &Validated,
 
 fn by_pods(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> (Phase, Refusal, bool) {
     match diagnosis {
-        Diagnosis::Ready => (Phase::Running, Refusal::new(Reason::Running, "every pod is ready"), true),
+        Diagnosis::Ready => match certificates(inputs).and_then(|judged| judged.main) {
+            None => (Phase::Running, Refusal::new(Reason::Running, "every pod is ready"), true),
+            Some(missing) if missing.reason == Reason::WaitingForCertificate => (Phase::Pending, missing, false),
+            Some(wrong) => (Phase::Error, wrong, false),
+        },
         Diagnosis::Stopped => {
             (Phase::Stopped, Refusal::new(Reason::Stopped, "scaled to zero; set replicas to start it"), false)
         }
@@ -200,6 +204,12 @@ fn by_pods(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> (Phase, Refusal,
             (Phase::Pending, Refusal::new(Reason::WaitingForPods, "the release's workloads are not there yet"), false)
         }
     }
+}
+
+/// The certificates of the hosts. The main one is the spec's; charts may name others in an Ingress.
+fn certificates(inputs: &StatusInputs<'_>) -> Option<certificate::Judgement> {
+    let main = hosts(&inputs.environment.spec).into_iter().next();
+    certificate::judge(&inputs.running.certificates, main.as_deref(), inputs.now)
 }
 
 /// Whether one pod of everything is ready: people can still work while another one fails.
@@ -313,6 +323,9 @@ fn conditions(inputs: &StatusInputs<'_>, view: &View) -> Vec<Wanted> {
     }
     if matches!(view.standing, Standing::Stalled | Standing::FailingOn) {
         all.push(condition(ConditionType::Stalled, ConditionStatus::True, &view.refusal));
+    }
+    if let Some(judged) = certificates(inputs) {
+        all.push(condition(ConditionType::CertificateReady, judged.ready.into(), &judged.words));
     }
     if let Ok(wanted) = inputs.wanted {
         let state = ReleaseState::of(inputs.history, &wanted.claim());

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob as BatchCronJob;
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod as CorePod, PodStatus, Service};
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use odoofleet_api::labels;
 use odoofleet_api::template::{WorkloadKind, WorkloadRole};
 use odoofleet_core::environment::told;
-use odoofleet_core::observed::{Container, CronJob, Pod, ServicePort, Termination, Volume, Workload};
+use odoofleet_core::observed::{Certificate, Container, CronJob, Pod, ServicePort, Termination, Volume, Workload};
 
 /// The release that an object says it belongs to, as Helm wrote it.
 pub fn release_of(object: &impl ResourceExt) -> Option<String> {
@@ -86,6 +87,16 @@ pub fn service(object: &Service) -> Vec<ServicePort> {
 pub fn volume(object: &PersistentVolumeClaim) -> Volume {
     let bound = object.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
     Volume { name: object.name_any(), bound }
+}
+
+/// The certificates that an Ingress asks for.
+pub fn certificates(object: &Ingress) -> Vec<Certificate> {
+    let tls = object.spec.iter().flat_map(|spec| spec.tls.iter().flatten());
+    tls.filter_map(|tls| {
+        let secret = tls.secret_name.clone()?;
+        Some(Certificate { hosts: tls.hosts.clone().unwrap_or_default(), secret, found: None })
+    })
+    .collect()
 }
 
 /// Reads a pod. None for pods that no Deployment or StatefulSet owns.

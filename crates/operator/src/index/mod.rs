@@ -1,5 +1,6 @@
 //! What the watches brought, as small structs. Whole pods, workloads and Secrets are never kept.
 
+mod certificates;
 mod claims;
 mod convert;
 mod references;
@@ -27,6 +28,8 @@ pub struct Index {
     pub running: RunningIndex,
     /// Secrets and ConfigMaps that may be referred to.
     pub references: ReferenceIndex,
+    /// Certificates.
+    pub certificates: certificates::CertificateIndex,
     /// Which environments claim which release.
     pub claims: claims::ClaimIndex,
     /// Template versions.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use odoofleet_api::template::WorkloadKind;
-use odoofleet_core::observed::{CronJob, Pod, Running, ServicePort, Volume, Workload};
+use odoofleet_core::observed::{Certificate, CronJob, Pod, Running, ServicePort, Volume, Workload};
 use parking_lot::RwLock;
 
 /// A workload's kind and name.
@@ -28,6 +28,7 @@ struct ReleaseObjects {
     cron_jobs: HashMap<String, CronJob>,
     ports: HashMap<String, Vec<ServicePort>>,
     volumes: HashMap<String, Volume>,
+    certificates: HashMap<String, Vec<Certificate>>,
 }
 
 /// An object of a release, other than a pod.
@@ -40,6 +41,8 @@ pub enum Item {
     Service(String, Vec<ServicePort>),
     /// A volume claim.
     Volume(Volume),
+    /// An Ingress and the certificates that it asks for.
+    Ingress(String, Vec<Certificate>),
 }
 
 /// Which objects one watch sees.
@@ -53,6 +56,8 @@ pub enum ItemKind {
     Service,
     /// Volume claims.
     Volume,
+    /// Ingresses.
+    Ingress,
 }
 
 impl RunningIndex {
@@ -80,6 +85,9 @@ impl RunningIndex {
             Item::Volume(volume) => {
                 objects.volumes.insert(volume.name.clone(), volume);
             }
+            Item::Ingress(name, certificates) => {
+                objects.certificates.insert(name, certificates);
+            }
         }
     }
 
@@ -95,6 +103,7 @@ impl RunningIndex {
             ItemKind::CronJob => drop(objects.cron_jobs.remove(name)),
             ItemKind::Service => drop(objects.ports.remove(name)),
             ItemKind::Volume => drop(objects.volumes.remove(name)),
+            ItemKind::Ingress => drop(objects.certificates.remove(name)),
         }
         if objects.is_empty() {
             state.releases.remove(release);
@@ -112,6 +121,7 @@ impl RunningIndex {
                 ItemKind::CronJob => objects.cron_jobs.clear(),
                 ItemKind::Service => objects.ports.clear(),
                 ItemKind::Volume => objects.volumes.clear(),
+                ItemKind::Ingress => objects.certificates.clear(),
             }
             if objects.count() < before {
                 had.insert(release.clone());
@@ -163,6 +173,7 @@ impl RunningIndex {
             cron_jobs: objects.cron_jobs.values().cloned().collect(),
             ports: objects.ports.values().flatten().cloned().collect(),
             volumes: objects.volumes.values().cloned().collect(),
+            certificates: objects.certificates.values().flatten().cloned().collect(),
             pods: objects
                 .workloads
                 .keys()
@@ -173,9 +184,17 @@ impl RunningIndex {
         running.workloads.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         running.cron_jobs.sort_by(|a, b| a.name.cmp(&b.name));
         running.ports.sort_by(|a, b| (&a.service, a.port).cmp(&(&b.service, b.port)));
+        running.certificates.sort_by(|a, b| (&a.secret, &a.hosts).cmp(&(&b.secret, &b.hosts)));
         running.volumes.sort_by(|a, b| a.name.cmp(&b.name));
         running.pods.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
         running
+    }
+
+    /// Releases with an Ingress that takes its certificate from a Secret.
+    pub fn with_certificate(&self, secret: &str) -> Vec<String> {
+        let state = self.0.read();
+        let asks = |objects: &ReleaseObjects| objects.certificates.values().flatten().any(|one| one.secret == secret);
+        state.releases.iter().filter(|(_, objects)| asks(objects)).map(|(release, _)| release.clone()).collect()
     }
 
     /// Notes a scaling that the API server has accepted, before the watch tells of it.
@@ -202,7 +221,7 @@ impl RunningIndex {
 
 impl ReleaseObjects {
     fn count(&self) -> usize {
-        self.workloads.len() + self.cron_jobs.len() + self.ports.len() + self.volumes.len()
+        self.workloads.len() + self.cron_jobs.len() + self.ports.len() + self.volumes.len() + self.certificates.len()
     }
 
     fn is_empty(&self) -> bool {

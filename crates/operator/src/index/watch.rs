@@ -1,5 +1,6 @@
 //! The watches: each fills its part of the index, and asks for a look at whoever a change concerns.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
@@ -18,9 +20,9 @@ use odoofleet_core::environment::references::{ObjectKind, ObjectName, hosts, nam
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use super::convert;
 use super::references::{Incoming, config_map, secret};
 use super::running::{Item, ItemKind};
+use super::{certificates, convert};
 use crate::context::Context;
 
 /// Starts every watch. They run until the set is dropped.
@@ -42,6 +44,10 @@ pub fn start(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, writers: Writers) {
     items::<PersistentVolumeClaim>(ctx, tasks, "persistentvolumeclaims", ItemKind::Volume, |o| {
         Some(Item::Volume(convert::volume(o)))
     });
+    items::<Ingress>(ctx, tasks, "ingresses", ItemKind::Ingress, |o| {
+        Some(Item::Ingress(o.name_any(), convert::certificates(o)))
+    });
+    certificates(ctx, tasks);
     pods(ctx, tasks);
     // Release Secrets carry the customer's label as well; their payloads are nobody's reference.
     let not_releases = "type!=helm.sh/release.v1";
@@ -77,7 +83,7 @@ fn follow<K>(
     ctx.index.awaited.expect(name);
     let ctx = Arc::clone(ctx);
     tasks.spawn(async move {
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut events = std::pin::pin!(watcher(api, config).default_backoff().modify(trim));
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
@@ -93,13 +99,21 @@ fn follow<K>(
     });
 }
 
+/// Who wrote which field, and what kubectl applied last, are most of an object and nothing that is read here.
+fn trim<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+    if let Some(annotations) = object.meta_mut().annotations.as_mut() {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}
+
 fn releases(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
     let api: Api<PartialObjectMeta<Secret>> = ctx.api();
     let config = watcher::Config::default().fields("type=helm.sh/release.v1").labels("owner=helm,status!=superseded");
     let mut buffer = Vec::new();
     follow(ctx, tasks, "releases", api, config, move |ctx, event| match event {
         Event::Init => buffer.clear(),
-        Event::InitApply(secret) => buffer.push(strip(secret)),
+        Event::InitApply(secret) => buffer.push(secret),
         Event::InitDone => {
             let changed = ctx.index.releases.replace(&std::mem::take(&mut buffer));
             for release in &changed {
@@ -118,11 +132,6 @@ fn releases(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
             }
         }
     });
-}
-
-fn strip(mut secret: PartialObjectMeta<Secret>) -> PartialObjectMeta<Secret> {
-    secret.metadata.managed_fields = None;
-    secret
 }
 
 fn items<K>(
@@ -181,6 +190,39 @@ fn pods(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
         };
         if let Some(release) = release {
             trigger_release(ctx, &release);
+        }
+    });
+}
+
+fn certificates(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
+    let config = watcher::Config::default().fields("type=kubernetes.io/tls");
+    let mut buffer = HashMap::new();
+    follow(ctx, tasks, "certificates", ctx.api::<Secret>(), config, move |ctx, event| {
+        let changed = match event {
+            Event::Init => {
+                buffer.clear();
+                Vec::new()
+            }
+            Event::InitApply(secret) => {
+                buffer.insert(secret.name_any(), certificates::read(&secret));
+                Vec::new()
+            }
+            Event::InitDone => {
+                let names = buffer.keys().cloned().collect();
+                ctx.index.certificates.replace(std::mem::take(&mut buffer));
+                names
+            }
+            Event::Apply(secret) => {
+                ctx.index.certificates.apply(&secret.name_any(), certificates::read(&secret));
+                vec![secret.name_any()]
+            }
+            Event::Delete(secret) => {
+                ctx.index.certificates.remove(&secret.name_any());
+                vec![secret.name_any()]
+            }
+        };
+        for secret in changed {
+            ctx.index.running.with_certificate(&secret).iter().for_each(|release| trigger_release(ctx, release));
         }
     });
 }

@@ -121,7 +121,10 @@ fn observe(ctx: &Context, environment: &OdooEnvironment) -> Observed {
     let history = ctx.index.releases.history(release.as_str());
     // What runs of another's release is nobody else's to see.
     let own = history.newest().is_none_or(|newest| newest.ownership.may_belong_to(environment));
-    let running = if own { ctx.index.running.of(release.as_str()) } else { Running::default() };
+    let mut running = if own { ctx.index.running.of(release.as_str()) } else { Running::default() };
+    for certificate in &mut running.certificates {
+        certificate.found = ctx.index.certificates.get(&certificate.secret);
+    }
     Observed { history, running }
 }
 

@@ -1,0 +1,81 @@
+use e2e::World;
+use k8s_openapi::api::core::v1::Secret;
+use odoofleet_api::OdooEnvironment;
+use serde_json::json;
+
+use crate::Result;
+
+/// A certificate for a host that ends in a year.
+async fn put_certificate(world: &World, secret: &str, host: &str, year: i32) -> Result {
+    let mut params = rcgen::CertificateParams::new(vec![host.to_owned()])?;
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    world
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": { "name": secret, "labels": { "odoofleet.dev/customer": "acme" } },
+            "stringData": { "tls.crt": certificate.pem(), "tls.key": key.serialize_pem() },
+        }))
+        .await
+}
+
+fn condition(environment: &OdooEnvironment) -> Option<(String, String)> {
+    let conditions = &environment.status.as_ref()?.conditions;
+    let found = conditions.iter().find(|condition| condition.type_ == "CertificateReady")?;
+    Some((found.status.clone(), found.reason.clone()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_runs_when_its_main_host_has_a_valid_certificate() -> Result {
+    let world = World::start("certificate").await?;
+    world
+        .apply(&json!({
+            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
+            "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
+        }))
+        .await?;
+    let mut environment = e2e::environment("acme", "prod");
+    environment["spec"]["templateRef"]["name"] = json!("odoo");
+    environment["spec"]["ingress"] = json!({
+        "host": "erp.acme.example", "aliases": ["www.acme.example"], "tls": { "issuerRef": { "name": "letsencrypt" } },
+    });
+    world.apply(&environment).await?;
+    let waiting = world.wait_reason("acme-prod", "Pending", "WaitingForCertificate").await?;
+    let secrets = world
+        .kubectl(&[
+            "get",
+            "ingress",
+            "acme-prod",
+            "--namespace",
+            &world.namespace,
+            "-o",
+            "jsonpath={.spec.tls[*].secretName}",
+        ])
+        .await?;
+    let [main, alias] = secrets.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{secrets}") };
+    let message = waiting.status.unwrap().message.unwrap();
+    assert!(message.contains("erp.acme.example") && message.contains(main), "{message}");
+
+    put_certificate(&world, main, "erp.acme.example", 2199).await?;
+    let running = world.wait_phase("acme-prod", "Running").await?;
+    assert_eq!(condition(&running), Some(("False".into(), "WaitingForCertificate".into())), "of the alias");
+    put_certificate(&world, alias, "*.acme.example", 2199).await?;
+    world
+        .wait::<OdooEnvironment>("acme-prod", "all certificates", |environment| {
+            condition(environment) == Some(("True".into(), "Accepted".into()))
+        })
+        .await?;
+
+    put_certificate(&world, main, "erp.acme.example", 2021).await?;
+    world.wait_reason("acme-prod", "Error", "CertificateExpired").await?;
+    put_certificate(&world, main, "erp.globex.example", 2199).await?;
+    let wrong = world.wait_reason("acme-prod", "Error", "CertificateMismatch").await?;
+    let key = world.api::<Secret>().get(main).await?.data.unwrap().remove("tls.key").unwrap();
+    let status = serde_json::to_string(&wrong.status)?;
+    assert!(!status.contains(String::from_utf8(key.0)?.lines().nth(1).unwrap()), "the key is nobody's to see");
+    put_certificate(&world, main, "erp.acme.example", 2199).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    Ok(())
+}
