@@ -4,6 +4,8 @@
 pub const CUSTOMER: &str = "odoofleet.dev/customer";
 /// On a Secret or ConfigMap: `"true"` lets every customer's environments refer to it. Only administrators may set it.
 pub const SHARED: &str = "odoofleet.dev/shared";
+/// On a Secret: `"true"` lets templates fetch charts with it. Environments cannot name it.
+pub const REGISTRY: &str = "odoofleet.dev/registry";
 /// On a release: `metadata.name` of its environment.
 pub const ENVIRONMENT: &str = "odoofleet.dev/environment";
 /// On a release: UID of its environment.

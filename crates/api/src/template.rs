@@ -116,7 +116,8 @@ pub struct ChartSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub digest: Option<String>,
-    /// Secret of type `kubernetes.io/dockerconfigjson`, labelled `odoofleet.dev/shared: "true"`, with the registry's credentials.
+    /// Secret of type `kubernetes.io/dockerconfigjson`, with the registry's credentials. It carries the label `odoofleet.dev/registry:
+    /// "true"`, or `odoofleet.dev/shared: "true"` if environments pull their images with it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret_ref: Option<LocalReference>,
     /// ConfigMap whose key `ca.crt` holds the registry's certificate authority.

@@ -130,7 +130,7 @@ async fn a_chart_comes_from_a_private_registry_with_its_own_authority_and_outliv
     world
         .apply(&json!({
             "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
-            "metadata": { "name": "registry", "labels": { "odoofleet.dev/shared": "true" } },
+            "metadata": { "name": "registry", "labels": { "odoofleet.dev/registry": "true" } },
             "stringData": { ".dockerconfigjson": auth.to_string() },
         }))
         .await?;

@@ -159,8 +159,12 @@ async fn pull_secret(ctx: &Context, name: &str) -> Result<Vec<u8>, FetchError> {
         .get_opt(name)
         .await?
         .ok_or_else(|| problem("does not exist: create it with kubectl create secret docker-registry"))?;
-    if secret.metadata.labels.as_ref().and_then(|all| all.get(labels::SHARED)).is_none_or(|value| value != "true") {
-        return Err(problem("must carry label odoofleet.dev/shared=true"));
+    let set =
+        |label| secret.metadata.labels.as_ref().and_then(|all| all.get(label)).is_some_and(|value| value == "true");
+    if !set(labels::REGISTRY) && !set(labels::SHARED) {
+        return Err(problem(
+            "must carry label odoofleet.dev/registry=true, or odoofleet.dev/shared=true if environments pull their images with it too",
+        ));
     }
     let data = secret.data.and_then(|mut data| data.remove(".dockerconfigjson"));
     data.map(|bytes| bytes.0).ok_or_else(|| problem("must be of type kubernetes.io/dockerconfigjson"))

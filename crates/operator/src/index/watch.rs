@@ -55,6 +55,7 @@ pub fn start(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, writers: Writers) {
     references::<Secret>(ctx, tasks, "shared secrets", ObjectKind::Secret, true, Some(not_releases), secret);
     references::<ConfigMap>(ctx, tasks, "configmaps", ObjectKind::ConfigMap, false, None, config_map);
     references::<ConfigMap>(ctx, tasks, "shared configmaps", ObjectKind::ConfigMap, true, None, config_map);
+    registries(ctx, tasks);
     versions(ctx, tasks);
 }
 
@@ -267,6 +268,17 @@ fn references<K>(
             let name = ObjectName { kind, name: object.name_any() };
             ctx.index.references.remove(&name, shared);
             trigger_referrers(ctx, &name);
+        }
+    });
+}
+
+/// Credentials with which templates fetch charts: who waits for them is told, nothing is kept.
+fn registries(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
+    let api: Api<PartialObjectMeta<Secret>> = ctx.api();
+    let config = watcher::Config::default().labels(&format!("{}=true", labels::REGISTRY));
+    follow(ctx, tasks, "registry secrets", api, config, move |ctx, event| {
+        if let Event::Apply(secret) | Event::InitApply(secret) | Event::Delete(secret) = event {
+            trigger_referrers(ctx, &ObjectName { kind: ObjectKind::Secret, name: secret.name_any() });
         }
     });
 }
