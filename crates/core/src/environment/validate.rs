@@ -316,3 +316,7 @@ impl Validated {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+mod tests;

@@ -1,0 +1,258 @@
+use odoofleet_api::customer::{CustomerPhase, CustomerStop};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::references::{
+    CustomerView, ObjectKind, ObjectName, ReferencedObject, References, Rival, VersionView,
+};
+use super::*;
+use crate::chart::Chart;
+use crate::template::VersionContent;
+use crate::values::{Schema, default_bindings};
+
+fn environment(change: impl FnOnce(&mut Value)) -> OdooEnvironment {
+    let mut object = json!({
+        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment",
+        "metadata": { "name": "acme-prod", "uid": "u1", "generation": 3 },
+        "spec": {
+            "customerRef": { "name": "acme" }, "serviceName": "prod", "stage": "Production", "replicas": 2,
+            "templateRef": { "name": "odoo-18" }, "ingress": { "host": "erp.acme.cn" },
+        },
+    });
+    change(&mut object);
+    serde_json::from_value(object).unwrap()
+}
+
+fn version(change: impl FnOnce(&mut VersionContent)) -> VersionView {
+    let mut content = VersionContent {
+        format: 1,
+        version: "1".into(),
+        chart_digest: "0".repeat(64),
+        chart_name: "odoo".into(),
+        chart_version: "1.0.0".into(),
+        odoo_version: "18.0".into(),
+        postgres_major: Some(16),
+        values: Object::new(),
+        values_schema: None,
+        bindings: default_bindings(),
+        required: vec![],
+        secret_paths: vec!["mail.password".into()],
+        workloads: vec![],
+    };
+    change(&mut content);
+    let chart = Chart {
+        name: "odoo".into(),
+        version: "1.0.0".into(),
+        values: Object::new(),
+        schema: None,
+        has_dependencies: false,
+    };
+    let schema = json!({ "properties": { "size": { "enum": ["S", "M"] } } });
+    VersionView {
+        template: "odoo-18".into(),
+        digest: content.digest(),
+        content: Arc::new(content),
+        chart: Arc::new(chart),
+        schema: Some(Arc::new(Schema::compile(&schema).unwrap())),
+        waits_for: None,
+    }
+}
+
+fn references(change: impl FnOnce(&mut References)) -> References {
+    let mut references = References {
+        customer: Some(CustomerView {
+            id: "C0123".into(),
+            phase: Some(CustomerPhase::Active),
+            stop: None,
+            max_environments: None,
+        }),
+        version: Ok(version(|_| ())),
+        objects: BTreeMap::new(),
+        rivals: vec![],
+        rank_in_customer: 0,
+        allowed_git_hosts: vec![],
+        namespace: "odoo".into(),
+    };
+    change(&mut references);
+    references
+}
+
+fn secret(name: &str, customer: Option<&str>, type_: &str, key: &str) -> (ObjectName, ReferencedObject) {
+    let object = ReferencedObject::Found {
+        customer: customer.map(Into::into),
+        shared: false,
+        type_: type_.into(),
+        keys: BTreeMap::from([(key.to_owned(), "digest".to_owned())]),
+        resource_version: "7".into(),
+    };
+    (ObjectName { kind: ObjectKind::Secret, name: name.into() }, object)
+}
+
+fn refused(environment: &OdooEnvironment, references: &References) -> Option<Reason> {
+    validate(environment, references).err().map(|refusal| refusal.reason)
+}
+
+#[test]
+fn a_good_environment_is_valid_and_its_values_come_from_its_inputs() {
+    let wanted = validate(&environment(|_| ()), &references(|_| ())).unwrap();
+    assert_eq!(
+        (wanted.release.as_str(), wanted.replicas, wanted.generated_secret.as_str()),
+        ("acme-prod", 2, "acme-prod-odoofleet")
+    );
+    assert_eq!(wanted.values["customer"]["id"], "C0123");
+    assert_eq!(wanted.values["bootstrap"], json!({ "existingSecret": "acme-prod-odoofleet" }));
+    assert_eq!(wanted.values["ingress"]["host"], "erp.acme.cn");
+    assert!(wanted.install_refusal.is_none() && wanted.overlay.is_none());
+}
+
+#[test]
+fn what_the_spec_says_wrong_is_refused_with_its_reason() {
+    type Row = (fn(&mut Value), Reason);
+    let table: [Row; 9] = [
+        (|o| o["spec"]["serviceName"] = json!("--post-renderer"), Reason::InvalidSpec),
+        (|o| o["spec"]["values"] = json!({ "ingress": { "host": "x.cn" } }), Reason::ValueNotAllowed),
+        (|o| o["spec"]["values"] = json!({ "mail": { "password": "x" } }), Reason::ValueNotAllowed),
+        (|o| o["spec"]["values"] = json!({ "size": "XL" }), Reason::ValueNotAllowed),
+        (|o| o["spec"]["size"] = json!("L"), Reason::SchemaViolation),
+        (
+            |o| o["spec"]["git"] = json!({ "customerAddons": [{ "url": "https://10.0.0.1/a", "ref": "m" }] }),
+            Reason::GitUrlNotAllowed,
+        ),
+        (|o| o["spec"]["masterPasswordSecretRef"] = json!({ "name": "absent" }), Reason::ReferenceNotFound),
+        (
+            |o| o["spec"]["bootstrap"] = json!({ "adminPasswordSecretRef": { "name": "absent" } }),
+            Reason::ReferenceNotFound,
+        ),
+        (
+            |o| {
+                o["spec"]["valuesFrom"] =
+                    json!([{ "configMapKeyRef": { "name": "m", "key": "k" }, "targetPath": "a" }]);
+            },
+            Reason::ReferenceNotFound,
+        ),
+    ];
+    for (change, expected) in table {
+        assert_eq!(
+            refused(&environment(change), &references(|_| ())),
+            Some(expected),
+            "{:?}",
+            environment(change).spec
+        );
+    }
+}
+
+#[test]
+fn what_surrounds_an_environment_is_refused_with_its_reason() {
+    let rival = |change: fn(&mut Rival)| {
+        let mut rival = Rival {
+            environment: "globex-prod".into(),
+            customer: "globex".into(),
+            release: "other".into(),
+            hosts: vec![],
+            has_release: true,
+            has_hosts: true,
+            retained: false,
+        };
+        change(&mut rival);
+        references(|references| references.rivals.push(rival))
+    };
+    let with = |change: fn(&mut References)| references(change);
+    let table = [
+        (with(|r| r.customer = None), Some(Reason::CustomerNotFound)),
+        (with(|r| r.version = Err(Refusal::new(Reason::VersionNotFound, "m"))), Some(Reason::VersionNotFound)),
+        (with(|r| r.version = Ok(version(|v| v.required = vec!["image.tag".into()]))), Some(Reason::InputRequired)),
+        (with(|r| r.version = Ok(version(|v| v.bindings.clear()))), Some(Reason::InputNotBound)),
+        (rival(|r| r.release = "acme-prod".into()), Some(Reason::ReleaseNameTaken)),
+        (rival(|r| (r.release, r.has_release) = ("acme-prod".into(), false)), None),
+        (rival(|r| (r.release, r.retained) = ("acme-prod".into(), true)), Some(Reason::ReleaseOwnedByAnother)),
+        (rival(|r| r.hosts = vec!["erp.acme.cn".into()]), Some(Reason::HostTaken)),
+        (rival(|r| (r.hosts, r.has_hosts) = (vec!["erp.acme.cn".into()], false)), None),
+        (
+            rival(|r| {
+                *r = Rival {
+                    environment: "acme-prod".into(),
+                    customer: "acme".into(),
+                    release: "acme-prod".into(),
+                    retained: true,
+                    ..r.clone()
+                }
+            }),
+            None,
+        ),
+    ];
+    for (number, (references, expected)) in table.into_iter().enumerate() {
+        assert_eq!(refused(&environment(|_| ()), &references), expected, "row {number}");
+    }
+}
+
+#[test]
+fn secrets_are_the_customers_own_and_of_a_type_that_may_be_named() {
+    let named = environment(|o| o["spec"]["masterPasswordSecretRef"] = json!({ "name": "master" }));
+    let with = |customer: Option<&str>, type_: &str, key: &str| {
+        let object = secret("master", customer, type_, key);
+        refused(&named, &references(|references| drop(references.objects.insert(object.0, object.1))))
+    };
+    assert_eq!(with(Some("acme"), "Opaque", "admin_passwd"), None);
+    assert_eq!(with(Some("acme"), "Opaque", "other"), Some(Reason::ReferenceNotFound));
+    assert_eq!(with(Some("globex"), "Opaque", "admin_passwd"), Some(Reason::ReferenceNotAllowed));
+    assert_eq!(with(None, "Opaque", "admin_passwd"), Some(Reason::ReferenceNotAllowed));
+    assert_eq!(with(Some("acme"), "helm.sh/release.v1", "admin_passwd"), Some(Reason::ReferenceNotAllowed));
+    assert_eq!(
+        with(Some("acme"), "kubernetes.io/service-account-token", "admin_passwd"),
+        Some(Reason::ReferenceNotAllowed)
+    );
+}
+
+#[test]
+fn a_major_version_changes_only_when_the_annotation_names_the_change() {
+    let upgraded = |annotation: Option<&str>| {
+        let held = environment(|o| {
+            o["status"] = json!({ "odooVersion": "17.0", "postgresMajor": 16, "release": { "name": "acme-prod", "revision": 1, "status": "deployed" } });
+            if let Some(annotation) = annotation {
+                o["metadata"]["annotations"] = json!({ "odoofleet.dev/major-upgrade": annotation });
+            }
+        });
+        refused(&held, &references(|_| ()))
+    };
+    assert_eq!(upgraded(None), Some(Reason::MajorUpgradeNotConfirmed));
+    assert_eq!(upgraded(Some("16.0→17.0")), Some(Reason::MajorUpgradeNotConfirmed));
+    assert_eq!(upgraded(Some("17.0→18.0")), None);
+    assert_eq!(upgraded(Some("17.0->18.0")), None);
+}
+
+#[test]
+fn a_customers_state_is_an_overlay_and_bounds_first_installations() {
+    let stopped = references(|references| {
+        let stop = json!({ "reason": "CustomerSuspended", "since": "2026-11-24T00:00:00Z", "scope": "All" });
+        references.customer.as_mut().unwrap().stop = Some(serde_json::from_value::<CustomerStop>(stop).unwrap());
+    });
+    let wanted = validate(&environment(|_| ()), &stopped).unwrap();
+    assert_eq!((wanted.replicas, wanted.overlay.map(|overlay| overlay.reason)), (0, Some(Reason::CustomerSuspended)));
+
+    let install = |change: fn(&mut References)| {
+        let wanted = validate(&environment(|_| ()), &references(change)).unwrap();
+        wanted.install_refusal.map(|refusal| refusal.reason)
+    };
+    assert_eq!(install(|r| r.customer.as_mut().unwrap().phase = None), Some(Reason::Progressing));
+    assert_eq!(
+        install(|r| r.customer.as_mut().unwrap().phase = Some(CustomerPhase::Prospect)),
+        Some(Reason::CustomerNotActive)
+    );
+    assert_eq!(
+        install(|r| (r.customer.as_mut().unwrap().max_environments, r.rank_in_customer) = (Some(2), 2)),
+        Some(Reason::LimitExceeded)
+    );
+    assert_eq!(install(|r| (r.customer.as_mut().unwrap().max_environments, r.rank_in_customer) = (Some(2), 1)), None);
+}
+
+#[test]
+fn the_hash_follows_what_goes_into_the_release_and_not_what_is_scaled_live() {
+    let hash = |change: fn(&mut Value)| validate(&environment(change), &references(|_| ())).unwrap().spec_hash;
+    let base = hash(|_| ());
+    assert_eq!(base.len(), 52);
+    assert_eq!(base, hash(|o| o["spec"]["replicas"] = json!(5)), "replicaCount is scaled live");
+    assert_eq!(base, hash(|o| o["metadata"]["labels"] = json!({ "a": "b" })));
+    assert_ne!(base, hash(|o| o["spec"]["size"] = json!("M")));
+    assert_ne!(base, hash(|o| o["spec"]["values"] = json!({ "nodeSelector": { "a": "b" } })));
+}
