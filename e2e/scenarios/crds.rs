@@ -60,6 +60,20 @@ async fn the_api_server_refuses_what_cannot_be_right() -> Result {
     refused(&world, &with(environment(), "spec.valuesFrom", both), "exactly one of secretKeyRef and configMapKeyRef")
         .await;
 
+    let wide =
+        with(with(environment(), "spec.replicas", json!(2)), "spec.storage", json!({ "accessMode": "ReadWriteOnce" }));
+    refused(&world, &wide, "storage.accessMode must be ReadWriteMany").await;
+    refused(&world, &with(environment(), "spec.modules", json!({ "install": ["sale; drop"] })), "spec.modules.install")
+        .await;
+    for bootstrap in [
+        json!({ "languages": ["Chinese"] }),
+        json!({ "country": "China" }),
+        json!({ "databaseUuid": "1" }),
+        json!({ "timeZone": "../etc" }),
+    ] {
+        refused(&world, &with(environment(), "spec.bootstrap", bootstrap), "spec.bootstrap").await;
+    }
+
     let customer = |name: &str| e2e::customer(name);
     refused(&world, &customer("1acme"), "must start with a lowercase letter").await;
     refused(&world, &customer("acme.cn"), "must start with a lowercase letter").await;

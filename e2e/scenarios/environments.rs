@@ -138,3 +138,59 @@ async fn a_chart_that_does_not_say_so_gets_no_service_links_and_no_token() -> Re
     assert_eq!((pod.enable_service_links, pod.automount_service_account_token), (Some(false), Some(false)));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_odoo_begins_with_reaches_the_chart_and_the_administrators_password_is_never_admin() -> Result {
+    let world = World::start("bootstrap").await?;
+    world
+        .apply(&json!({
+            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
+            "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
+        }))
+        .await?;
+    let mut environment = e2e::environment("acme", "prod");
+    environment["spec"]["templateRef"]["name"] = json!("odoo");
+    environment["spec"]["bootstrap"] =
+        json!({ "adminLogin": "it@acme.example", "languages": ["zh_CN"], "country": "CN" });
+    environment["spec"]["modules"] = json!({ "install": ["sale_management"], "update": "Never" });
+    environment["spec"]["git"] = json!({
+        "customerAddons": [{ "url": "https://git.example.cn/acme/addons.git", "ref": "main" }], "refresh": "2",
+    });
+    environment["spec"]["mail"] = json!({ "host": "smtp.example.cn", "port": 587 });
+    world.apply(&environment).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    let values = world.helm(&["get", "values", "acme-prod", "--namespace", &world.namespace, "-o", "json"]).await?;
+    let values: serde_json::Value = serde_json::from_str(&values)?;
+    let generated = "acme-prod-odoofleet";
+    assert_eq!(
+        values["bootstrap"],
+        json!({ "adminLogin": "it@acme.example", "languages": ["zh_CN"], "country": "CN", "existingSecret": generated })
+    );
+    assert_eq!(values["modules"], json!({ "install": ["sale_management"], "update": "Never" }));
+    assert_eq!((&values["git"]["refresh"], &values["mail"]["port"]), (&json!("2"), &json!(587)));
+    let secret = world.api::<Secret>().get(generated).await?.data.unwrap();
+    let passwords: std::collections::BTreeSet<_> = secret.values().map(|value| value.0.clone()).collect();
+    assert_eq!((secret.len(), passwords.len()), (3, 3), "three passwords, each its own");
+    assert!(secret["administrator_password"].0.len() >= 32);
+
+    // Another administrator's Secret must be the customer's, and have the key.
+    environment["spec"]["bootstrap"]["adminPasswordSecretRef"] = json!({ "name": "acme-admin" });
+    world.apply(&environment).await?;
+    world.wait_reason("acme-prod", "Running", "ReferenceNotFound").await?;
+    world
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": { "name": "acme-admin", "labels": { "odoofleet.dev/customer": "acme" } },
+            "stringData": { "administrator_password": "canary-password" },
+        }))
+        .await?;
+    world
+        .wait::<OdooEnvironment>("acme-prod", "upgraded", |environment| {
+            let status = environment.status.as_ref();
+            status.and_then(|status| status.release.as_ref()).is_some_and(|release| release.revision == 2)
+                && status.and_then(|status| status.reason.as_deref()) == Some("Running")
+        })
+        .await?;
+    assert!(!world.log().contains("canary-password"));
+    Ok(())
+}

@@ -13,6 +13,7 @@ mod customers;
 mod deletion;
 mod engine;
 mod environments;
+mod handbook;
 mod power;
 mod quickstart;
 mod refusals;

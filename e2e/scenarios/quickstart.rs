@@ -55,9 +55,12 @@ async fn the_quickstart_reaches_running_and_the_plain_helm_cli_shows_it() -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_is_accepted() -> Result {
     let world = World::bare("examples", &[]).await?;
-    let mut files: Vec<_> = std::fs::read_dir(world.setup.repo.join("examples"))?.flatten().map(|e| e.path()).collect();
+    let mut files = Vec::new();
+    for folder in ["examples", "examples/complete"] {
+        files.extend(std::fs::read_dir(world.setup.repo.join(folder))?.flatten().map(|entry| entry.path()));
+    }
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
-    assert!(files.len() >= 5, "{files:?}");
+    assert!(files.len() >= 10, "{files:?}");
     for file in files {
         let text =
             std::fs::read_to_string(&file)?.replace("namespace: odoo\n", &format!("namespace: {}\n", world.namespace));

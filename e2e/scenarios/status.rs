@@ -8,7 +8,13 @@ use serde_json::json;
 use crate::Result;
 
 /// Makes a container of a workload's first pod end, as a kubelet would tell it.
-async fn crash(world: &World, selector: &str, container: &str, reason: &str, exit_code: i32) -> anyhow::Result<String> {
+pub async fn crash(
+    world: &World,
+    selector: &str,
+    container: &str,
+    reason: &str,
+    exit_code: i32,
+) -> anyhow::Result<String> {
     let pods = world.api::<Pod>().list(&ListParams::default().labels(selector)).await?;
     let pod = pods.items.first().map(ResourceExt::name_any).unwrap_or_default();
     let ended = json!({ "terminated": { "reason": reason, "exitCode": exit_code, "finishedAt": "2026-11-23T08:57:00Z", "startedAt": "2026-11-23T08:56:00Z" } });

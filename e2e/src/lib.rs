@@ -4,9 +4,14 @@
 //! so that scenarios run side by side. `cargo xtask test e2e` starts the cluster and says where everything is.
 
 mod chart;
+pub mod handbook;
+mod http;
 mod objects;
+mod real;
 mod world;
 
 pub use chart::{Chart, package};
+pub use http::Answer;
 pub use objects::{customer, environment, template};
+pub use real::{Odoo, Real, RealWorld};
 pub use world::{Environment, Setup, World};

@@ -69,6 +69,8 @@ pub struct World {
     pub client: Client,
     /// Namespace of the environments.
     pub namespace: String,
+    /// How long a wait may take.
+    pub patience: Duration,
     system: String,
     folder: tempfile::TempDir,
     operator: Option<Child>,
@@ -104,6 +106,7 @@ impl World {
             namespace: format!("odoo-{name}-{:x}", std::process::id()),
             system: format!("system-{name}-{:x}", std::process::id()),
             folder: tempfile::tempdir()?,
+            patience: PATIENCE,
             operator: None,
             flags: flags.iter().map(ToString::to_string).collect(),
             setup,
@@ -352,7 +355,7 @@ impl World {
         let config = WatchConfig::default().fields(&format!("metadata.name={name}"));
         let mut objects = std::pin::pin!(watcher(self.api::<K>(), config).default_backoff().applied_objects());
         let mut last = None;
-        let waited = tokio::time::timeout(PATIENCE, async {
+        let waited = tokio::time::timeout(self.patience, async {
             while let Some(object) = objects.try_next().await? {
                 if ready(&object) {
                     return Ok(object);
@@ -408,7 +411,7 @@ impl World {
             }
             Err(anyhow!("the watch ended"))
         };
-        tokio::time::timeout(PATIENCE, gone)
+        tokio::time::timeout(self.patience, gone)
             .await
             .map_err(|_| anyhow!("{name} is still there\nlog:\n{}", tail(&self.log())))?
     }

@@ -1,69 +1,87 @@
-"""Write odoo.conf from the chart's options and the mounted Secrets, then wait until the database can be used."""
+# Writes odoo.conf from the chart's options and the mounted Secrets, then tells what prepare will do, or waits until it is done.
 import configparser
-import json
-import os
 import sys
 import time
 
-import psycopg2
+from psycopg2.errors import LockNotAvailable
 
-OPTIONS = "/etc/odoofleet/{}.json"
-CONFIG = "/run/odoo/odoo.conf"
-SECRET = "/run/secrets/{}"
-SECRETS = {"db_password": "database/password", "admin_passwd": "odoo/admin_passwd", "smtp_password": "mail/password"}
-WAIT = 600
+import prepare_database as database
+import prepare_modules as modules
+import prepare_pod as pod
+from prepare_pod import Failure, say
 
 
-def write(role):
-    with open(OPTIONS.format(role), encoding="utf-8") as file:
-        options = json.load(file)
-    for key, path in SECRETS.items():
-        if os.path.exists(SECRET.format(path)):
-            with open(SECRET.format(path), encoding="utf-8") as file:
-                options[key] = file.read().rstrip("\r\n")
+def odoo_conf(role):
+    options = pod.settings(role)
+    for key, path in pod.SECRETS.items():
+        value = pod.secret(path)
+        if value is not None:
+            options[key] = value
     for key, value in options.items():
         # A line break would begin another option, and Odoo strips spaces, so the value would not be the one given.
         if str(value) != str(value).strip() or "\n" in str(value) or "\r" in str(value):
-            sys.exit(f"{key}: spaces at the ends and line breaks are not possible in odoo.conf")
+            raise Failure("ConfigurationInvalid", f"{key}: spaces at the ends and line breaks are not possible in odoo.conf. Choose another value.")
+    if "db_password" not in options:
+        raise Failure("ConfigurationInvalid", "The Secret of the database has no key password. Add it.")
     parser = configparser.RawConfigParser()
     parser["options"] = {key: str(value) for key, value in options.items()}
-    with open(os.open(CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        parser.write(file)
-    return options
+    return parser
 
 
-def usable(options, role):
-    """The web server needs a server that answers; cron needs what the web server has initialised."""
-    connection = psycopg2.connect(
-        host=options["db_host"], port=options["db_port"], user=options["db_user"], password=options["db_password"],
-        sslmode=options["db_sslmode"], dbname="postgres" if role == "web" else options["db_name"], connect_timeout=5)
+def plan(options, settings, code, known):
+    server = database.connect(options, "postgres", database.WAIT)
+    state = database.look(options, server)
+    stage = database.whose(state, settings["release"], code.series)
+    if stage in ("new", "begun"):
+        code.check(settings)
+        action, todo = "Initialise", {"base", *settings["modules"]["install"]}
+    else:
+        same = state.parameters.get("odoofleet.fingerprint") == modules.fingerprint(settings)
+        work = code.work(state.modules, settings["modules"], same, theirs=stage == "found")
+        todo = work.install | work.update
+        action = "Update" if todo else "Nothing"
+    known["plan"] = {"action": action, "modules": sorted(todo)[:pod.SHOWN], "total": len(todo)}
+    say(f"plan: {action} {' '.join(sorted(todo))}")
+
+
+def waited_for(options, settings, code):
+    # Why cron has to wait, empty when it need not. A scheduled action must never run on tables that its code does not know.
+    server = database.connect(options, "postgres", database.WAIT)
     try:
-        if role == "web":
-            return True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM ir_module_module WHERE name = 'base' AND state = 'installed'")
-            return cursor.fetchone() is not None
+        state = database.look(options, server)
+    except LockNotAvailable:
+        return "it has not finished"
     finally:
-        connection.close()
+        server.close()
+    database.whose(state, settings["release"], code.series)
+    if state.parameters.get("odoofleet.fingerprint") == modules.fingerprint(settings):
+        return ""
+    return "its last attempt failed" if "failed" in state.notes else "it has not finished"
 
 
-def main():
+def main(known):
     role = sys.argv[1]
-    options = write(role)
-    deadline, told = time.monotonic() + WAIT, None
-    while True:
+    settings = pod.settings("prepare")
+    parser = odoo_conf(role)
+    options = parser["options"]
+    code = modules.Code(options, settings)
+    options["addons_path"] = ",".join([options["addons_path"], *code.community()])
+    pod.write(parser, pod.CONFIG)
+    if role == "web":
         try:
-            if usable(options, role):
-                return
-            reason = "the database is not initialised yet"
-        except psycopg2.Error as error:
-            reason = str(error).strip().split("\n")[0]
+            plan(options, settings, code, known)
+        except LockNotAvailable:
+            # Another pod changes the tables. What it leaves to do, prepare will see.
+            known["plan"] = {"action": "Update", "modules": [], "total": 0}
+        return
+    told = None
+    while reason := waited_for(options, settings, code):
         if reason != told:
-            print(f"waiting: {reason}", flush=True)
+            say(f"waiting for the web pod's prepare: {reason}")
             told = reason
-        if time.monotonic() > deadline:
-            sys.exit(f"no usable database after {WAIT} s: {reason}")
         time.sleep(2)
+    known["plan"] = {"action": "Nothing", "modules": [], "total": 0}
 
 
-main()
+if __name__ == "__main__":
+    pod.run(database.told(main))

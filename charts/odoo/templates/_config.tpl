@@ -40,17 +40,33 @@ update workers xmlrpc xmlrpc_interface xmlrpc_port
   "limit_memory_soft" $size.soft
   "list_db" false
   "max_cron_threads" (ternary 0 .Values.cron.threads .Values.cron.enabled)
-  "proxy_mode" (has (include "odoo.expose" .) (list "Ingress" "HTTPRoute"))
-  "without_demo" (ternary true "all" (ge $major 19))
+  "proxy_mode" (or (has (include "odoo.expose" .) (list "Ingress" "HTTPRoute")) (not (empty (include "odoo.hasProxy" .))))
+  (ternary "with_demo" "without_demo" (ge $major 19)) (ternary false "all" (ge $major 19))
   "workers" $size.workers
 -}}
-{{- with .Values.mail }}{{ if .host -}}
-  {{- $_ := set $options "smtp_server" .host -}}
-  {{- $_ := set $options "smtp_port" .port -}}
-  {{- $_ := set $options "smtp_ssl" .startTLS -}}
-  {{- if .user }}{{ $_ := set $options "smtp_user" .user }}{{ end -}}
-  {{- if .from }}{{ $_ := set $options "email_from" .from }}{{ end -}}
-  {{- if .fromFilter }}{{ $_ := set $options "from_filter" .fromFilter }}{{ end -}}
-{{- end }}{{ end -}}
-{{- mergeOverwrite $options (omit .Values.odoo.config "admin_passwd" "limit_memory_soft" "limit_memory_hard") | toJson -}}
+{{- $given := omit .Values.odoo.config "admin_passwd" "limit_memory_soft" "limit_memory_hard" -}}
+{{- if .Values.queueJob.enabled -}}
+  {{- $modules := splitList "," ($given.server_wide_modules | default (ternary "base,rpc,web" "base,web" (ge $major 19))) -}}
+  {{- $given = omit $given "server_wide_modules" -}}
+  {{- $_ := set $options "server_wide_modules" (append $modules "queue_job" | uniq | join ",") -}}
+{{- end -}}
+{{- mergeOverwrite $options (include "odoo.mailOptions" . | fromJson) $given | toJson -}}
+{{- end }}
+
+{{/* The same for the cron pod. */}}
+{{- define "odoo.cronOptions" -}}
+{{- mergeOverwrite (include "odoo.options" . | fromJson) (dict "workers" 0 "http_enable" false "max_cron_threads" .Values.cron.threads) | toJson -}}
+{{- end }}
+
+{{/*
+The one runner of queue_job is the cron pod's, if there is one: it asks the web pods for each job. As variables, because Odoo 19
+reads no section of odoo.conf but its own. Argument: list of root, component.
+*/}}
+{{- define "odoo.queueJob" -}}
+{{- $root := index . 0 -}}
+{{- $cron := $root.Values.cron.enabled -}}
+{{- $runs := eq (index . 1) (ternary "cron" "web" $cron) -}}
+- {name: ODOO_QUEUE_JOB_CHANNELS, value: {{ ternary $root.Values.queueJob.channels "root:0" $runs | quote }}}
+- {name: ODOO_QUEUE_JOB_HOST, value: {{ ternary (include "odoo.name" $root) "127.0.0.1" $cron | quote }}}
+- {name: ODOO_QUEUE_JOB_PORT, value: "8069"}
 {{- end }}

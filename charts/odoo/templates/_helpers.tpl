@@ -28,16 +28,26 @@ name: {{ print (include "odoo.name" (index . 0)) (index . 2) | quote }}
 labels: {{- include "odoo.labels" . | nindent 2 }}
 {{- end }}
 
-{{/* list of root, image, tag when the image names none. A repository that names its registry stays as it is. */}}
-{{- define "odoo.image" -}}
+{{/* The same for workloads, with the part that each plays when the environment is stopped and started. */}}
+{{- define "odoo.workload" -}}
+{{ include "odoo.metadata" . }}
+annotations: {odoofleet.dev/role: {{ index . 3 }}}
+{{- end }}
+
+{{/* Arguments of the next two: list of root, image, tag when the image names none. A repository that names its registry stays as it is. */}}
+{{- define "odoo.imageName" -}}
 {{- $root := index . 0 -}}
 {{- $image := index . 1 -}}
 {{- $name := $image.repository -}}
 {{- if and $root.Values.global.imageRegistry (not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" $name)) -}}
   {{- $name = printf "%s/%s" (trimSuffix "/" $root.Values.global.imageRegistry) $name -}}
 {{- end -}}
-image: {{ ternary (printf "%s@%s" $name $image.digest) (printf "%s:%s" $name ($image.tag | default (index . 2))) (not (empty $image.digest)) }}
-imagePullPolicy: {{ $image.pullPolicy | default $root.Values.image.pullPolicy }}
+{{ ternary (printf "%s@%s" $name $image.digest) (printf "%s:%s" $name ($image.tag | default (index . 2))) (not (empty $image.digest)) }}
+{{- end }}
+
+{{- define "odoo.image" -}}
+image: {{ include "odoo.imageName" . }}
+imagePullPolicy: {{ (index . 1).pullPolicy | default (index . 0).Values.image.pullPolicy }}
 {{- end }}
 
 {{/* What may run beside other customers: the `restricted` pod security standard, and no way to the API server. */}}

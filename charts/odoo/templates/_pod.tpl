@@ -3,12 +3,14 @@
 {{- $root := index . 0 -}}
 {{- $component := index . 1 -}}
 {{- $v := $root.Values -}}
-{{- $name := include "odoo.name" $root -}}
 {{- $uid := $v.podSecurityContext.runAsUser | default (ternary 100 101 (ge (include "odoo.major" $root | int) 18)) -}}
 metadata:
   labels: {{- include "odoo.labels" . | nindent 4 }}
+    {{- if eq $component "web" }}
+    odoofleet.dev/serves: http
+    {{- end }}
   annotations:
-    checksum/config: {{ include (print $root.Template.BasePath "/configmap.yaml") $root | sha256sum }}
+    checksum/config: {{ include "odoo.restartsFor" . | sha256sum }}
     {{- with $v.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
   {{- include "odoo.podSecurity" (list $root $uid 101) | nindent 2 }}
@@ -24,52 +26,7 @@ spec:
             matchExpressions:
               - {key: app.kubernetes.io/component, operator: In, values: [web, cron]}
   {{- end }}
-  initContainers:
-    {{- range $i, $addon := $v.git.customerAddons }}
-    - name: addons-{{ $i }}
-      {{- include "odoo.image" (list $root $v.git.image "") | nindent 6 }}
-      command: [sh, /etc/odoofleet/addons.sh]
-      env:
-        - {name: URL, value: {{ $addon.url | quote }}}
-        - {name: REF, value: {{ $addon.ref | quote }}}
-        - {name: SUBPATH, value: {{ $addon.path | default "." | quote }}}
-        - {name: DEST, value: /mnt/addons/{{ $i }}}
-      # ssh needs a user that the image's passwd knows: nobody.
-      securityContext: {{- include "odoo.containerSecurity" $root | nindent 8 }}
-        runAsUser: 65534
-      resources: {{- include "odoo.initResources" $root | nindent 8 }}
-      volumeMounts:
-        - {name: config, mountPath: /etc/odoofleet, readOnly: true}
-        - {name: addons, mountPath: /mnt/addons}
-        - {name: tmp, mountPath: /tmp, subPath: addons-{{ $i }}}
-        {{- if $addon.credentialsSecret }}
-        - {name: git-{{ $i }}, mountPath: /run/secrets/git, readOnly: true}
-        {{- end }}
-    {{- end }}
-    {{- if $v.addons.image.repository }}
-    - name: addons-image
-      {{- include "odoo.image" (list $root $v.addons.image "latest") | nindent 6 }}
-      command: [cp, -Rf, /addons/., /mnt/addons/image]
-      securityContext: {{- include "odoo.containerSecurity" $root | nindent 8 }}
-      resources: {{- include "odoo.initResources" $root | nindent 8 }}
-      volumeMounts:
-        - {name: addons, mountPath: /mnt/addons}
-    {{- end }}
-    - name: configure
-      {{- include "odoo.image" (list $root $v.image $v.odooVersion) | nindent 6 }}
-      command: [python3, /etc/odoofleet/configure.py, {{ $component }}]
-      securityContext: {{- include "odoo.containerSecurity" $root | nindent 8 }}
-      resources: {{- include "odoo.initResources" $root | nindent 8 }}
-      volumeMounts:
-        - {name: config, mountPath: /etc/odoofleet, readOnly: true}
-        - {name: run, mountPath: /run/odoo}
-        - {name: database, mountPath: /run/secrets/database, readOnly: true}
-        {{- if include "odoo.masterSecret" $root }}
-        - {name: master, mountPath: /run/secrets/odoo, readOnly: true}
-        {{- end }}
-        {{- if $v.mail.existingSecret }}
-        - {name: mail, mountPath: /run/secrets/mail, readOnly: true}
-        {{- end }}
+  initContainers: {{- include "odoo.initContainers" . | nindent 4 }}
   containers:
     - name: odoo
       {{- include "odoo.image" (list $root $v.image $v.odooVersion) | nindent 6 }}
@@ -81,6 +38,9 @@ spec:
         {{- if $v.license.existingSecret }}
         - {name: ODOOFLEET_LICENSE_DIR, value: /run/odoofleet/license}
         {{- end }}
+        {{- if $v.queueJob.enabled }}
+        {{- include "odoo.queueJob" . | nindent 8 }}
+        {{- end }}
       securityContext: {{- include "odoo.containerSecurity" $root | nindent 8 }}
       {{- include (printf "odoo.%s" $component) $root | nindent 6 }}
       volumeMounts:
@@ -88,34 +48,33 @@ spec:
         - {name: run, mountPath: /run/odoo}
         - {name: tmp, mountPath: /tmp, subPath: odoo}
         - {name: filestore, mountPath: /var/lib/odoo}
-        {{- if or $v.git.customerAddons $v.addons.image.repository }}
+        {{- if include "odoo.hasAddons" $root }}
         - {name: addons, mountPath: /mnt/addons, readOnly: true}
         {{- end }}
         {{- if $v.license.existingSecret }}
         - {name: license, mountPath: /run/odoofleet/license, readOnly: true}
         {{- end }}
-  volumes:
-    - {name: config, configMap: {name: {{ $name }}-config}}
-    - {name: run, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
-    - {name: tmp, emptyDir: {}}
-    - {name: filestore, persistentVolumeClaim: {claimName: {{ $name }}-filestore}}
-    - {name: database, secret: {secretName: {{ include "odoo.databaseSecret" $root | quote }}, items: [{key: password, path: password}]}}
-    {{- with include "odoo.masterSecret" $root }}
-    - {name: master, secret: {secretName: {{ . | quote }}, items: [{key: admin_passwd, path: admin_passwd}]}}
+    {{- if and (eq $component "web") (include "odoo.hasProxy" $root) }}
+    {{- include "odoo.proxy" $root | nindent 4 }}
     {{- end }}
-    {{- with $v.mail.existingSecret }}
-    - {name: mail, secret: {secretName: {{ . | quote }}, items: [{key: password, path: password}]}}
-    {{- end }}
-    {{- with $v.license.existingSecret }}
-    # Mounted whole, so that a renewal arrives without a restart; Odoo starts without a licence too.
-    - {name: license, secret: {secretName: {{ . | quote }}, optional: true}}
-    {{- end }}
-    {{- if or $v.git.customerAddons $v.addons.image.repository }}
-    - {name: addons, emptyDir: {}}
-    {{- end }}
-    {{- range $i, $addon := $v.git.customerAddons }}
-    {{- with $addon.credentialsSecret }}
-    - {name: git-{{ $i }}, secret: {secretName: {{ . | quote }}}}
-    {{- end }}
-    {{- end }}
+  volumes: {{- include "odoo.volumes" . | nindent 4 }}
+{{- end }}
+
+{{- define "odoo.hasAddons" -}}
+{{- if or .Values.git.customerAddons .Values.addons.image.repository }}true{{ end -}}
+{{- end }}
+
+{{/*
+What must restart a pod when it changes; the rest of the pod's template restarts it by itself. Not in it: `bootstrap`, which
+counts for a new database alone, and the scripts, which count at the next start. Cron pods do restart for `modules`: no scheduled
+action may run while modules are updated.
+*/}}
+{{- define "odoo.restartsFor" -}}
+{{- $root := index . 0 -}}
+{{- if eq (index . 1) "web" -}}
+{{ include "odoo.options" $root }}{{ toJson $root.Values.modules }}{{ include "odoo.baseUrl" $root }}
+{{- if include "odoo.hasProxy" $root }}{{ include "odoo.proxyConfig" $root }}{{ end -}}
+{{- else -}}
+{{ include "odoo.cronOptions" $root }}{{ toJson $root.Values.modules }}
+{{- end -}}
 {{- end }}

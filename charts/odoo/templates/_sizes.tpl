@@ -49,9 +49,6 @@ L:
 {{- $size := index (include "odoo.sizes" . | fromYaml) .Values.size -}}
 {{- if not (kindIs "invalid" .Values.workers) -}}
   {{- $_ := set $size "workers" .Values.workers -}}
-{{- else if eq (include "odoo.expose" .) "NodePort" -}}
-  {{- /* One port cannot lead to two: without workers, the websocket is on 8069 as well. */ -}}
-  {{- $_ := set $size "workers" 0 -}}
 {{- end -}}
 {{- $config := .Values.odoo.config -}}
 {{- $_ := set $size "soft" (int64 ($config.limit_memory_soft | default (mul $size.soft 1048576))) -}}

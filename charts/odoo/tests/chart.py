@@ -1,7 +1,9 @@
 """Renders the chart with helm and gives its objects to the tests."""
+import glob
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import unittest
 
@@ -9,6 +11,7 @@ import yaml
 
 CHART = pathlib.Path(__file__).resolve().parent.parent
 HELM = os.environ.get("HELM", "helm")
+INITDB = shutil.which("initdb") or next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)), None)
 SECRET = {"postgresql": {"auth": {"existingSecret": "database"}}}
 
 # Everything on: what holds for every pod is tried with these.
@@ -19,14 +22,22 @@ FULL = {
     "cron": {"enabled": True},
     "persistence": {"accessMode": "ReadWriteMany"},
     "odoo": {"existingSecret": "master", "config": {"log_level": "info"}},
-    "git": {"customerAddons": [
+    "bootstrap": {"existingSecret": "first", "languages": ["zh_CN"], "country": "CN", "timeZone": "Asia/Shanghai"},
+    "modules": {"install": ["sale_management"], "named": ["acme_sale"]},
+    "queueJob": {"enabled": True},
+    "git": {"refresh": "2026-11", "customerAddons": [
         {"url": "https://git.example.com/acme/addons.git", "ref": "v1.4.2", "path": "src/addons", "credentialsSecret": "git"},
         {"url": "ssh://git@git.example.com:2222/acme/more.git", "ref": "0a1b2c3"}]},
     "addons": {"image": {"repository": "registry.example.com/addons", "tag": "7"}},
     "license": {"existingSecret": "licence"},
     "mail": {"host": "smtp.example.com", "port": 587, "startTLS": True, "user": "odoo", "existingSecret": "mail"},
     "ingress": {"enabled": True, "host": "erp.example.com", "aliases": ["www.example.com"]},
+    "page": {"contact": "+86 10 5555 0100"},
 }
+
+# What excludes something above.
+PROXY = {"proxy": {"enabled": True, "trustedCidrs": ["10.1.0.0/16", "fd00::/8"]}}
+CATCHER = {"stage": "Test", "mail": {"host": "", "user": "", "existingSecret": ""}}
 
 
 def merged(*layers):
@@ -67,11 +78,21 @@ class Rendered:
     def pods(self):
         return [o["spec"]["template"] for o in self.workloads()]
 
+    def pod(self, suffix="-web", kind="Deployment"):
+        return self.get(kind, suffix)["spec"]["template"]["spec"]
+
+    def container(self, name, suffix="-web", kind="Deployment"):
+        pod = self.pod(suffix, kind)
+        return next(c for c in pod.get("initContainers", []) + pod["containers"] if c["name"] == name)
+
     def containers(self):
         return [c for p in self.pods() for c in p["spec"].get("initContainers", []) + p["spec"]["containers"]]
 
+    def config(self, key, suffix="-config"):
+        return self.get("ConfigMap", suffix)["data"][key]
+
     def options(self, role="web"):
-        return json.loads(self.get("ConfigMap", "-config")["data"][f"{role}.json"])
+        return json.loads(self.config(f"{role}.json"))
 
 
 class Case(unittest.TestCase):

@@ -1,17 +1,20 @@
 """What holds for every pod, claim and object, whatever is switched on."""
 import unittest
 
-from chart import FULL, Case, Rendered
+from chart import CATCHER, FULL, PROXY, Case, Rendered
 
 
 class Pods(Case):
     @classmethod
     def setUpClass(cls):
-        cls.full = Rendered(FULL)
+        cls.full = Rendered(FULL, PROXY, CATCHER)
 
-    def test_all_workloads_are_there(self):
-        self.assertEqual({(o["kind"], o["metadata"]["name"]) for o in self.full.workloads()}, {
-            ("Deployment", "acme-prod-web"), ("Deployment", "acme-prod-cron"), ("StatefulSet", "acme-prod-postgresql")})
+    def test_all_workloads_are_there_with_their_roles(self):
+        roles = {(o["kind"], o["metadata"]["name"]): o["metadata"]["annotations"]["odoofleet.dev/role"] for o in self.full.workloads()}
+        self.assertEqual(roles, {
+            ("Deployment", "acme-prod-web"): "Web", ("Deployment", "acme-prod-cron"): "Application",
+            ("Deployment", "acme-prod-mail"): "Application", ("Deployment", "acme-prod-page"): "Page",
+            ("StatefulSet", "acme-prod-postgresql"): "Database"})
 
     def test_no_service_links_and_no_token(self):
         for pod in self.full.pods():
@@ -30,7 +33,8 @@ class Pods(Case):
             kinds = {key for volume in pod["spec"]["volumes"] for key in volume if key != "name"}
             self.assertLessEqual(kinds, {"configMap", "emptyDir", "persistentVolumeClaim", "secret"})
             self.assertFalse({"hostNetwork", "hostPID", "hostIPC", "hostUsers"} & set(pod["spec"]))
-        self.assertEqual(len(self.full.containers()), 2 * 5 + 1)
+        # Two pods with addons, configure and Odoo; prepare and the proxy; two of PostgreSQL; the page; the mail catcher.
+        self.assertEqual(len(self.full.containers()), 2 * 5 + 2 + 2 + 1 + 1)
         for container in self.full.containers():
             context = container["securityContext"]
             self.assertIs(context["allowPrivilegeEscalation"], False)
@@ -63,8 +67,14 @@ class Pods(Case):
 
     def test_configuration_lies_in_memory(self):
         for suffix in ("-web", "-cron"):
-            volumes = self.full.get("Deployment", suffix)["spec"]["template"]["spec"]["volumes"]
+            volumes = self.full.pod(suffix)["volumes"]
             self.assertEqual(next(v for v in volumes if v["name"] == "run")["emptyDir"]["medium"], "Memory")
+
+    def test_every_mount_has_its_volume_and_every_volume_a_mount(self):
+        for pod in self.full.pods() + Rendered().pods():
+            containers = pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
+            mounted = {m["name"] for c in containers for m in c["volumeMounts"]}
+            self.assertEqual(mounted, {v["name"] for v in pod["spec"]["volumes"]})
 
     def test_claims_are_kept_and_plain(self):
         claims = [o for o in self.full.all if o["kind"] == "PersistentVolumeClaim"]
@@ -95,19 +105,21 @@ class Pods(Case):
 
     def test_images(self):
         digest = "sha256:" + "a" * 64
-        images = {c["image"] for c in Rendered(FULL, {
+        images = {c["image"] for c in Rendered(FULL, PROXY, CATCHER, {
             "global": {"imageRegistry": "mirror.example.cn/hub/", "imagePullSecrets": [{"name": "pull"}]},
             "image": {"digest": digest}}).containers()}
         self.assertEqual(images, {
             f"mirror.example.cn/hub/odoo@{digest}", "mirror.example.cn/hub/postgres:16",
-            "mirror.example.cn/hub/alpine/git:v2.49.1", "registry.example.com/addons:7"})
-        self.assertEqual({c["image"] for c in Rendered({"odooVersion": "17.0"}).containers()}, {"odoo:17.0", "postgres:16"})
+            "mirror.example.cn/hub/alpine/git:v2.49.1", "registry.example.com/addons:7",
+            "mirror.example.cn/hub/nginxinc/nginx-unprivileged:1.30.4-alpine-slim", "mirror.example.cn/hub/axllent/mailpit:v1.29.7"})
+        plain = {c["image"] for c in Rendered({"odooVersion": "17.0", "page": {"enabled": False}}).containers()}
+        self.assertEqual(plain, {"odoo:17.0", "postgres:16"})
 
     def test_pull_policy(self):
         rendered = Rendered(FULL, {"image": {"pullPolicy": "Always"}, "git": {"image": {"pullPolicy": "Never"}}})
         self.assertEqual({c["name"]: c["imagePullPolicy"] for c in rendered.containers()}, {
-            "addons-0": "Never", "addons-1": "Never", "addons-image": "Always", "configure": "Always", "odoo": "Always",
-            "postgresql": "Always"})
+            "addons-0": "Never", "addons-1": "Never", "addons-image": "Always", "configure": "Always", "prepare": "Always",
+            "odoo": "Always", "version": "Always", "postgresql": "Always", "page": "Always"})
 
     def test_names_that_yaml_takes_for_something_else(self):
         for release in ("off", "null", "y"):
@@ -127,13 +139,15 @@ class Pods(Case):
 
 class Scale(Case):
     def test_stopped_means_everything(self):
-        stopped = Rendered(FULL, {"replicaCount": 0})
-        self.assertEqual([w["spec"]["replicas"] for w in stopped.workloads()], [0, 0, 0])
+        stopped = Rendered(FULL, CATCHER, {"replicaCount": 0})
+        replicas = {w["metadata"]["name"].removeprefix("acme-prod-"): w["spec"]["replicas"] for w in stopped.workloads()}
+        self.assertEqual(replicas, {"web": 0, "cron": 0, "mail": 0, "postgresql": 0, "page": 1})
+        self.assertEqual(Rendered(FULL).get("Deployment", "-page")["spec"]["replicas"], 0)
         self.assertFalse(stopped.has("PodDisruptionBudget", "-web"))
 
     def test_one_replica_is_recreated(self):
         one = Rendered({"cron": {"enabled": True}})
-        self.assertEqual({d["spec"]["strategy"]["type"] for d in one.workloads() if d["kind"] == "Deployment"}, {"Recreate"})
+        self.assertEqual({one.get("Deployment", suffix)["spec"]["strategy"]["type"] for suffix in ("-web", "-cron")}, {"Recreate"})
         self.assertFalse(one.has("PodDisruptionBudget", "-web"))
 
     def test_several_replicas_roll_and_have_a_budget(self):
@@ -157,10 +171,17 @@ class Scale(Case):
 
     def test_probes(self):
         rendered = Rendered(FULL)
-        web = rendered.get("Deployment", "-web")["spec"]["template"]["spec"]["containers"][0]
-        self.assertEqual(web["startupProbe"]["httpGet"]["path"], "/web/health")
-        self.assertEqual(web["startupProbe"]["periodSeconds"] * web["startupProbe"]["failureThreshold"], 600)
-        self.assertEqual(web["readinessProbe"]["exec"]["command"][-1], "web")
+        web = rendered.container("odoo")
+        # A start that is slow is not killed, and neither is a server whose workers are all busy.
+        self.assertEqual(web["startupProbe"]["tcpSocket"], {"port": 8069})
+        self.assertEqual(web["startupProbe"]["periodSeconds"] * web["startupProbe"]["failureThreshold"], 1800)
+        self.assertEqual(web["livenessProbe"]["tcpSocket"], {"port": 8069})
+        self.assertEqual(web["readinessProbe"]["exec"]["command"], ["python3", "/etc/odoofleet/probe.py", "web"])
+        cron = rendered.container("odoo", "-cron")
+        self.assertNotIn("startupProbe", cron)
+        for probe in ("livenessProbe", "readinessProbe"):
+            self.assertEqual(cron[probe]["exec"]["command"], ["python3", "/etc/odoofleet/probe.py", "cron"])
+        self.assertGreaterEqual(cron["livenessProbe"]["periodSeconds"] * cron["livenessProbe"]["failureThreshold"], 600)
         database = rendered.get("StatefulSet", "-postgresql")["spec"]["template"]["spec"]
         self.assertEqual(database["containers"][0]["readinessProbe"]["exec"]["command"][0], "pg_isready")
         self.assertEqual(database["terminationGracePeriodSeconds"], 120)

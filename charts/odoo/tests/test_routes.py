@@ -1,7 +1,7 @@
 """The ways in and out."""
 import unittest
 
-from chart import FULL, Case, Rendered
+from chart import CATCHER, FULL, PROXY, Case, Rendered
 
 GATEWAY = {"ingress": {"enabled": True, "expose": "HTTPRoute", "host": "erp.example.com", "aliases": ["www.example.com"],
                        "gateway": {"name": "public", "namespace": "gateways", "sectionName": "https"}}}
@@ -56,7 +56,9 @@ class Ingress(Case):
     def test_proxy_mode_only_behind_a_proxy(self):
         self.assertIs(Rendered(FULL).options()["proxy_mode"], True)
         self.assertIs(Rendered(GATEWAY).options()["proxy_mode"], True)
-        self.assertIs(Rendered({"ingress": {"enabled": True, "expose": "NodePort"}}).options()["proxy_mode"], False)
+        self.assertIs(Rendered({"ingress": {"enabled": True, "expose": "NodePort"}}).options()["proxy_mode"], True)
+        self.assertIs(Rendered(PROXY).options()["proxy_mode"], True)
+        self.assertIs(Rendered({"ingress": {"enabled": True, "expose": "None"}}).options()["proxy_mode"], False)
 
     def test_host_is_needed(self):
         self.refused({"ingress": {"enabled": True}}, "ingress.host")
@@ -82,15 +84,54 @@ class Gateway(Case):
 
 
 class NodePort(Case):
-    def test_one_port(self):
+    def test_one_port_with_the_proxy_and_workers(self):
         rendered = Rendered({"size": "L", "ingress": {"enabled": True, "expose": "NodePort", "nodePort": 30069}})
         service = rendered.get("Service")["spec"]
         self.assertEqual(service["type"], "NodePort")
-        self.assertEqual([(p["port"], p.get("nodePort")) for p in service["ports"]], [(8069, 30069)])
-        self.assertEqual(rendered.options()["workers"], 0)
+        self.assertEqual([(p["name"], p["port"], p["targetPort"], p.get("nodePort")) for p in service["ports"]], [("http", 8069, "http", 30069)])
+        self.assertEqual(rendered.options()["workers"], 8)
+        self.assertEqual([c["name"] for c in rendered.pod()["containers"]], ["odoo", "proxy"])
 
-    def test_workers_are_refused(self):
-        self.refused({"size": "L", "workers": 2, "ingress": {"enabled": True, "expose": "NodePort"}}, "NodePort needs workers 0")
+    def test_no_address_is_known(self):
+        rendered = Rendered({"ingress": {"enabled": True, "expose": "NodePort", "host": "erp.example.com"}})
+        self.assertEqual(rendered.options("prepare")["baseUrl"], "")
+
+
+class Proxied(Case):
+    """With the proxy there is one port, and nothing to be told apart outside of the pod."""
+
+    def test_ingress_and_route_have_one_path(self):
+        rendered = Rendered(FULL, PROXY)
+        self.assertEqual(paths(rendered.get("Ingress"), "www.example.com"), {"/": {"name": "acme-prod", "port": {"name": "http"}}})
+        self.assertFalse(rendered.has("Service", "-blocked"))
+        route = Rendered(GATEWAY, PROXY, {"size": "M"}).get("HTTPRoute")["spec"]["rules"]
+        self.assertEqual(route, [{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [{"name": "acme-prod", "port": 8069}]}])
+
+    def test_only_the_proxy_can_be_reached(self):
+        rendered = Rendered(FULL, PROXY)
+        self.assertEqual([(p["name"], p["port"], p["targetPort"]) for p in rendered.get("Service")["spec"]["ports"]], [("http", 8069, "http")])
+        self.assertEqual(rendered.get("NetworkPolicy", "-web")["spec"]["ingress"][0]["ports"], [{"port": 8080}])
+        ports = {p["name"]: p["containerPort"] for c in rendered.pod()["containers"] for p in c["ports"]}
+        self.assertEqual(ports, {"odoo": 8069, "http": 8080})
+
+    def test_cron_pods_have_none(self):
+        self.assertEqual([c["name"] for c in Rendered(FULL, PROXY).pod("-cron")["containers"]], ["odoo"])
+
+
+class Selector(Case):
+    def test_service_finds_web_pods_and_page_by_the_same_port_names(self):
+        for layers in ((FULL,), (FULL, {"workers": 0}), (FULL, PROXY)):
+            rendered = Rendered(*layers)
+            service = rendered.get("Service")["spec"]
+            self.assertEqual(service["selector"], {
+                "app.kubernetes.io/name": "odoo", "app.kubernetes.io/instance": "acme-prod", "odoofleet.dev/serves": "http"})
+            chosen = {p["metadata"]["labels"]["app.kubernetes.io/component"]: p for p in rendered.pods()
+                      if service["selector"].items() <= p["metadata"]["labels"].items()}
+            self.assertEqual(set(chosen), {"web", "page"})
+            for pod in chosen.values():
+                names = [p["name"] for c in pod["spec"]["containers"] for p in c["ports"]]
+                self.assertEqual(len(names), len(set(names)))
+                self.assertLessEqual({p["targetPort"] for p in service["ports"]}, set(names))
 
 
 class Policies(Case):
@@ -131,14 +172,26 @@ class Policies(Case):
         self.assertIn("Egress", spec["policyTypes"])
 
     def test_policies_select_their_pods(self):
-        rendered = Rendered(FULL)
+        rendered = Rendered(FULL, CATCHER)
         for pod in rendered.pods():
             labels = pod["metadata"]["labels"]
-            suffix = "-postgresql" if labels["app.kubernetes.io/component"] == "postgresql" else "-web"
-            selector = rendered.get("NetworkPolicy", suffix)["spec"]["podSelector"]
-            self.assertLessEqual(selector["matchLabels"].items(), labels.items())
-            for expression in selector.get("matchExpressions", []):
-                self.assertIn(labels[expression["key"]], expression["values"])
+            chosen = {name.removeprefix("acme-prod-") for (kind, name), policy in rendered.index.items()
+                      if kind == "NetworkPolicy" and self.selects(policy["spec"]["podSelector"], labels)}
+            component = labels["app.kubernetes.io/component"]
+            self.assertEqual(chosen, {"web" if component == "cron" else component})
+
+    def selects(self, selector, labels):
+        return selector["matchLabels"].items() <= labels.items() and all(
+            labels[e["key"]] in e["values"] for e in selector.get("matchExpressions", []))
+
+    def test_page_and_mail_call_nobody(self):
+        rendered = Rendered(FULL, CATCHER)
+        for suffix in ("-page", "-mail"):
+            spec = rendered.get("NetworkPolicy", suffix)["spec"]
+            self.assertEqual((spec["policyTypes"], spec.get("egress")), (["Ingress", "Egress"], None))
+        web, page, mail = (rendered.get("NetworkPolicy", s)["spec"]["ingress"][0] for s in ("-web", "-page", "-mail"))
+        self.assertEqual(page["from"], web["from"])
+        self.assertEqual(mail, {"from": web["from"][:1], "ports": [{"port": 1025}]})
 
     def test_sources_by_value(self):
         peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}

@@ -58,6 +58,23 @@ class Refusals(Case):
                        {"ref": "--upload-pack=x"}, {"ref": "a b"}, {"path": "../../etc"}, {"path": "/etc"}, {"path": "a/../.."}]:
             self.refused({"git": {"customerAddons": [{**good, **change}]}}, "schema")
 
+    def test_first_start_and_modules(self):
+        Rendered({"bootstrap": {"languages": ["zh_CN", "es_419", "sr@latin"], "country": "CN", "timeZone": "America/Argentina/Buenos_Aires",
+                                "databaseUuid": "0f8fad5b-d9cb-469f-a165-70867728950e"}, "modules": {"install": ["l10n_cn"], "named": ["base"]}})
+        for change in [{"languages": ["zh-CN"]}, {"languages": ["--init"]}, {"country": "China"}, {"timeZone": "../etc"}, {"timeZone": "-x"},
+                       {"databaseUuid": "1"}, {"adminLogin": ""}, {"adminLogin": "a\nb"}, {"existingSecret": "-n"}, {"password": "x"}]:
+            self.refused({"bootstrap": change}, "schema")
+        for change in [{"install": ["--stop-after-init"]}, {"named": ["sale,crm"]}, {"install": "sale"}, {"update": "Always"}]:
+            self.refused({"modules": change}, "schema")
+
+    def test_what_would_be_more_than_a_value_for_nginx_or_the_page(self):
+        for change in [{"bodySize": "1m; }"}, {"bodySize": "-1"}, {"timeoutSeconds": "9s"}, {"timeoutSeconds": 0},
+                       {"trustedCidrs": ["10.0.0.0/8; evil"]}, {"trustedCidrs": ["10.0.0.1"]}, {"trustedCidrs": ["all"]}]:
+            self.refused({"proxy": {"enabled": True, **change}}, "schema")
+        self.refused({"page": {"contact": "a\nb"}}, "schema")
+        for limit in ("lots", "0Gi", "1Gi; rm"):
+            self.refused({"git": {"sizeLimit": limit}}, "schema")
+
     def test_line_breaks(self):
         self.refused({"odoo": {"config": {"log_level": "info\nlist_db = True"}}}, "schema")
         self.refused({"mail": {"host": "smtp.example.com", "from": "a\nlist_db = True"}}, "schema")

@@ -1,11 +1,8 @@
-"""The scripts of the pods against a real PostgreSQL, git and HTTP."""
+"""The role of the database, odoo.conf, waiting of the cron pod, and the probes, against a real PostgreSQL and HTTP."""
 import configparser
-import glob
 import http.server
-import os
 import pathlib
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -14,148 +11,176 @@ import threading
 import unittest
 
 from chart import CHART
-
-try:
-    import psycopg2
-except ImportError:
-    psycopg2 = None
-
-PASSWORD = "p'a%s\"s\\w#;=$HOME"
-INITDB = shutil.which("initdb") or next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)), None)
+from odoos import Fake
+from pod import PASSWORD, Case, needs_postgresql, psycopg2
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-class Server:
-    """initdb, then the chart's role.sh on a server with a socket alone, then a server with TCP: what the image does."""
-
-    def __init__(self):
-        self.root = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
-        self.user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-        (self.root / "password").write_text(PASSWORD + "\n", encoding="utf-8")
-        if self.user:
-            shutil.chown(self.root, "postgres", "postgres")
-        self.bin = pathlib.Path(INITDB).parent
-        self.port = free_port()
-        self.run("initdb", "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256",
-                 f"--pwfile={self.root}/password", "-E", "UTF8", "-D", f"{self.root}/data")
-        self.start("")
-        script = (CHART / "files/role.sh").read_text(encoding="utf-8").replace("/run/secrets/database", str(self.root))
-        subprocess.run(["sh", "-eu", "-c", script], check=True, env={
-            "PATH": f"{self.bin}:{os.environ['PATH']}", "PGHOST": str(self.root), "PGPORT": str(self.port),
-            "ODOO_ROLE": "odoo"})
-        self.stop()
-        self.start("127.0.0.1")
-
-    def run(self, program, *arguments):
-        subprocess.run([self.bin / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd=self.root, **self.user)
-
-    def start(self, addresses):
-        self.run("pg_ctl", "-D", f"{self.root}/data", "-w", "-l", f"{self.root}/log", "start", "-o",
-                 f"-c listen_addresses='{addresses}' -c port={self.port} -c unix_socket_directories='{self.root}' -c fsync=off")
-
-    def stop(self):
-        self.run("pg_ctl", "-D", f"{self.root}/data", "-w", "-m", "fast", "stop")
-
-    def connect(self, user="odoo", dbname="postgres", **more):
-        connection = psycopg2.connect(host="127.0.0.1", port=self.port, user=user, password=PASSWORD, dbname=dbname, **more)
-        connection.autocommit = True
-        return connection
-
-    def close(self):
-        self.stop()
-        shutil.rmtree(self.root)
-
-
-@unittest.skipUnless(INITDB and psycopg2, "needs PostgreSQL's server programs and psycopg2")
-class Database(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server()
-        cls.addClassCleanup(cls.server.close)
-
-    def setUp(self):
-        self.root = pathlib.Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.root)
-        for folder in ("etc", "run", "secrets/database", "secrets/odoo"):
-            (self.root / folder).mkdir(parents=True)
-        (self.root / "secrets/database/password").write_text(PASSWORD + "\n", encoding="utf-8")
-        (self.root / "secrets/odoo/admin_passwd").write_text("m%(x)s", encoding="utf-8")
-        options = (f'{{"admin_passwd": "", "db_host": "127.0.0.1", "db_port": {self.server.port}, "db_user": "odoo", '
-                   '"db_name": "shop", "db_sslmode": "disable", "list_db": false, "workers": 4}')
-        for role in ("web", "cron"):
-            (self.root / f"etc/{role}.json").write_text(options, encoding="utf-8")
-
-    def script(self, name, role):
-        source = (CHART / "files" / name).read_text(encoding="utf-8")
-        for before, after in (("/etc/odoofleet", "etc"), ("/run/odoo", "run"), ("/run/secrets", "secrets")):
-            source = source.replace(f'"{before}/', f'"{self.root}/{after}/')
-        return subprocess.Popen([sys.executable, "-c", source, role], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                env={**os.environ, "ODOO_RC": str(self.root / "run/odoo.conf")})
-
-    def finished(self, name, role):
-        process = self.script(name, role)
-        out, err = process.communicate(timeout=60)
-        return process.returncode, out + err
-
+@needs_postgresql
+class Role(Case):
     def test_role_is_no_superuser(self):
-        with self.server.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = 'odoo'")
-            self.assertEqual(cursor.fetchone(), (False, True, False))
-            with self.assertRaises(psycopg2.errors.InsufficientPrivilege):
-                cursor.execute("COPY (SELECT 1) TO PROGRAM 'true'")
+        self.assertEqual(self.server.query("SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = 'odoo'"), [(False, True, False)])
+        with self.assertRaises(psycopg2.errors.InsufficientPrivilege):
+            self.server.query("COPY (SELECT 1) TO PROGRAM 'true'")
 
     def test_superuser_has_no_password(self):
         with self.assertRaisesRegex(psycopg2.OperationalError, "password authentication failed"):
             self.server.connect(user="postgres")
 
-    def test_odoo_can_make_a_database_with_its_extensions(self):
-        connection = self.server.connect()
-        with connection.cursor() as cursor:
-            cursor.execute("CREATE DATABASE made TEMPLATE template0 ENCODING 'unicode' LC_COLLATE 'C'")
-        with self.server.connect(dbname="made").cursor() as cursor:
-            cursor.execute("CREATE EXTENSION pg_trgm; CREATE EXTENSION unaccent")
+
+@needs_postgresql
+class Configure(Fake):
+    def options(self):
+        parser = configparser.RawConfigParser()
+        parser.read(self.pod.root / "run/odoo.conf", encoding="utf-8")
+        return dict(parser["options"])
 
     def test_configuration(self):
-        code, output = self.finished("configure.py", "web")
-        self.assertEqual(code, 0, output)
-        file = self.root / "run/odoo.conf"
-        self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o600)
-        parser = configparser.RawConfigParser()
-        parser.read(file, encoding="utf-8")
-        options = dict(parser["options"])
+        (self.pod.root / "secrets/odoo/admin_passwd").write_text("m%(x)s", encoding="utf-8")
+        code, output, told = self.pod.run("configure", "web")
+        self.assertEqual((code, told), (0, {"plan": {"action": "Initialise", "modules": ["base"], "total": 1}}), output)
+        self.assertEqual(stat.S_IMODE((self.pod.root / "run/odoo.conf").stat().st_mode), 0o600)
+        options = self.options()
         self.assertEqual((options["db_password"], options["admin_passwd"]), (PASSWORD, "m%(x)s"))
         self.assertEqual((options["list_db"], options["workers"]), ("False", "4"))
+        # A source tree's own addons are found, too.
+        self.assertEqual(options["addons_path"], f"{self.pod.root}/addons/0,{self.source}/addons")
 
-    def test_passwords_that_odoo_would_read_otherwise(self):
-        (self.root / "secrets/odoo/admin_passwd").write_text("a\nlist_db = True", encoding="utf-8")
-        code, output = self.finished("configure.py", "web")
-        self.assertEqual(code, 1)
-        self.assertIn("admin_passwd: ", output)
-        self.assertNotIn("list_db = True", output)
-        self.assertFalse((self.root / "run/odoo.conf").exists())
+    def test_secrets_are_no_arguments_and_no_variables(self):
+        (self.pod.root / "secrets/bootstrap/password").write_text("the administrator's", encoding="utf-8")
+        self.pod.run("configure", "web")
+        process = self.pod.start("prepare")
+        seen = []
+        for line in process.stdout:
+            if "odoo-bin" in line or "Loading module" in line:
+                seen += [pathlib.Path(f"/proc/{number}/{name}").read_bytes() for number in children(process.pid) for name in ("cmdline", "environ")]
+        self.assertEqual(process.wait(), 0)
+        process.stdout.close()
+        self.assertTrue(any(b"prepare.conf" in text for text in seen))
+        for text in seen:
+            self.assertNotIn(PASSWORD.encode(), text)
+            self.assertNotIn(b"the administrator's", text)
 
-    def test_cron_waits_for_the_initialised_database(self):
-        process = self.script("configure.py", "cron")
+    def test_a_long_plan_is_cut(self):
+        self.initialised()
+        self.query("INSERT INTO ir_module_module (name, state, latest_version) SELECT 'shop_' || i, 'to upgrade', '1' FROM generate_series(1, 200) i")
+        self.pod.prepare["modules"]["update"] = "Never"
+        plan = self.pod.run("configure", "web")[2]["plan"]
+        self.assertEqual((plan["total"], len(plan["modules"])), (200, 30))
+
+    def test_cron_waits_for_the_fingerprint_of_its_own_inputs(self):
+        process = self.pod.start("configure", "cron")
         self.addCleanup(process.kill)
-        self.assertIn('database "shop" does not exist', process.stdout.readline())
-        with self.server.connect().cursor() as cursor:
-            cursor.execute("CREATE DATABASE shop")
-        self.assertIn("ir_module_module", process.stdout.readline())
-        with self.server.connect(dbname="shop").cursor() as cursor:
-            cursor.execute("CREATE TABLE ir_module_module (name text, state text)")
-            self.assertIn("not initialised", process.stdout.readline())
-            self.assertIsNone(process.poll())
-            cursor.execute("INSERT INTO ir_module_module VALUES ('base', 'installed')")
-        _, err = process.communicate(timeout=60)
-        self.assertEqual((process.returncode, err), (0, ""))
-        self.assertEqual(self.finished("probe.py", "cron"), (0, ""))
-        (self.root / "run/odoo.conf").write_text((self.root / "run/odoo.conf").read_text(encoding="utf-8").replace("= shop", "= gone"), encoding="utf-8")
-        self.assertEqual(self.finished("probe.py", "cron")[0], 1)
+        self.pod.until(process, "waiting for the web pod's prepare: it has not finished")
+        web = self.new_pod()
+        self.runs(web)
+        output, _ = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, self.pod.told()["plan"]["action"]), (0, "Nothing"), output)
+        self.assertEqual(self.options()["workers"], "4")
+
+        self.pod.prepare["image"] = web.prepare["image"] = "next"
+        web.prepare["modules"]["install"] = self.pod.prepare["modules"]["install"] = ["shop_first"]
+        process = self.pod.start("configure", "cron")
+        self.addCleanup(process.kill)
+        self.pod.until(process, "waiting for the web pod's prepare: it has not finished")
+        self.assertIsNone(process.poll())
+        (web.root / "addons/0/shop_first/__init__.py").write_text("raise ValueError", encoding="utf-8")
+        web.run("configure", "web")
+        self.assertEqual(web.run("prepare")[0], 1)
+        self.pod.until(process, "waiting for the web pod's prepare: its last attempt failed")
+        process.terminate()
+        self.assertEqual(process.wait(10), 143)
+        process.stdout.close()
+
+    def test_cron_refuses_what_is_not_its_own(self):
+        self.initialised()
+        self.pod.prepare["release"] = "globex-prod"
+        self.refused(self.pod.run("configure", "cron"), "DatabaseForeign", "acme-prod")
+
+
+def children(pid):
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [number for number in found if pathlib.Path(f"/proc/{number}").exists()]
+
+
+@needs_postgresql
+class Cron(Fake):
+    """The probe of the cron pod."""
+
+    def setUp(self):
+        super().setUp()
+        self.initialised()
+        self.pod.run("configure", "web")
+        self.since = "0"
+
+    def probe(self):
+        source = self.pod.moved((CHART / "files/probe.py").read_text(encoding="utf-8"))
+        # A process that began with the machine.
+        (self.pod.root / "stat").write_text("1 (odoo server) S " + " ".join(["0"] * 18) + f" {self.since} 0", encoding="ascii")
+        source = source.replace("/proc/1/stat", str(self.pod.root / "stat"))
+        result = subprocess.run([sys.executable, "-c", source, "cron"], capture_output=True, text=True, check=False, timeout=60,
+                                env={"ODOO_RC": str(self.pod.root / "run/odoo.conf")})
+        return result.returncode, result.stderr
+
+    def jobs(self, *jobs):
+        """Each: minutes since nextcall, minutes since lastcall."""
+        self.query("DELETE FROM ir_cron")
+        for next_call, last_call in jobs:
+            self.query("INSERT INTO ir_cron (active, nextcall, lastcall, numbercall) SELECT true, t - %s * interval '1 minute', t - %s * interval '1 minute', -1 "
+                       "FROM (SELECT now() AT TIME ZONE 'UTC' AS t) now", next_call, last_call)
+
+    def test_actions_in_time(self):
+        self.jobs()
+        self.assertEqual(self.probe(), (0, ""))
+        self.jobs((-60, 10), (20, 60))
+        self.assertEqual(self.probe(), (0, ""))
+
+    def test_nothing_runs(self):
+        self.jobs((45, 60), (-60, 50))
+        code, error = self.probe()
+        self.assertEqual(code, 1)
+        self.assertIn("due for more than 1800 s, and none runs", error)
+
+    def test_what_is_no_fault(self):
+        # Others ran in between; never again; switched off; modules are being changed.
+        self.jobs((45, 60), (-5, 10))
+        self.assertEqual(self.probe(), (0, ""))
+        self.jobs((45, 60))
+        for change, back in (("UPDATE ir_cron SET numbercall = 0", "UPDATE ir_cron SET numbercall = -1"),
+                             ("UPDATE ir_cron SET active = false", "UPDATE ir_cron SET active = true"),
+                             ("UPDATE ir_module_module SET state = 'to upgrade' WHERE name = 'web'",
+                              "UPDATE ir_module_module SET state = 'installed' WHERE name = 'web'"),
+                             ("ALTER TABLE ir_cron DROP COLUMN numbercall; UPDATE ir_cron SET active = false", "UPDATE ir_cron SET active = true")):
+            self.query(change)
+            self.assertEqual(self.probe(), (0, ""), change)
+            self.query(back)
+            self.assertEqual(self.probe()[0], 1, back)
+
+    def test_after_a_pause_there_is_time_to_catch_up(self):
+        self.jobs((4000, 4000))
+        with open("/proc/uptime", encoding="ascii") as file:
+            self.since = str(int((float(file.read().split()[0]) - 60) * 100))
+        self.assertEqual(self.probe(), (0, ""))
+
+    def test_one_that_runs_for_hours(self):
+        self.jobs((300, 360), (45, 60))
+        running = self.server.connect(dbname="shop")
+        running.autocommit = False
+        running.cursor().execute("SELECT * FROM ir_cron ORDER BY nextcall LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED")
+        self.assertEqual(self.probe(), (0, ""))
+        running.rollback()
+        self.assertEqual(self.probe()[0], 1)
+
+    def test_tables_that_an_update_holds(self):
+        self.jobs((45, 60))
+        update = self.server.connect(dbname="shop")
+        update.autocommit = False
+        update.cursor().execute("LOCK ir_cron")
+        self.assertEqual(self.probe(), (0, ""))
+        update.rollback()
+
+    def test_no_database(self):
+        self.drop("shop")
+        self.assertEqual(self.probe()[0], 1)
 
 
 class Login(http.server.BaseHTTPRequestHandler):
@@ -200,53 +225,6 @@ class Readiness(unittest.TestCase):
         self.probe(200)
         self.probe(200)
         self.assertEqual([cookie for _, cookie in Login.seen], [None, "session_id=abc"])
-
-
-@unittest.skipUnless(shutil.which("git"), "needs git")
-class Addons(unittest.TestCase):
-    def setUp(self):
-        self.root = pathlib.Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.root)
-        origin = self.root / "origin"
-        (origin / "src/sale_x").mkdir(parents=True)
-        self.git("init", "--quiet", "--initial-branch=main", origin)
-        self.commits = []
-        for text in ("one", "two"):
-            (origin / "src/sale_x/__manifest__.py").write_text(text, encoding="utf-8")
-            self.git("-C", origin, "add", ".")
-            self.git("-C", origin, "-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "--quiet", "-m", text)
-            self.commits.append(self.git("-C", origin, "rev-parse", "HEAD"))
-        self.git("-C", origin, "tag", "v1", self.commits[0])
-
-    def git(self, *arguments):
-        return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
-
-    def fetch(self, ref, path="src", protocols="https:ssh:file"):
-        source = (CHART / "files/addons.sh").read_text(encoding="utf-8")
-        self.assertIn("GIT_ALLOW_PROTOCOL=https:ssh\n", source)
-        source = source.replace("GIT_ALLOW_PROTOCOL=https:ssh\n", f"GIT_ALLOW_PROTOCOL={protocols}\n").replace("HOME=/tmp", f"HOME={self.root}")
-        return subprocess.run(["sh", "-c", source], capture_output=True, text=True, check=False, env={
-            "PATH": os.environ["PATH"], "URL": f"file://{self.root}/origin", "REF": ref, "SUBPATH": path, "DEST": f"{self.root}/addons/0"})
-
-    def manifest(self):
-        return (self.root / "addons/0/src/sale_x/__manifest__.py").read_text(encoding="utf-8")
-
-    def test_tag_branch_and_commit_also_when_started_again(self):
-        for ref, text, commit in (("v1", "one", self.commits[0]), ("main", "two", self.commits[1]), (self.commits[0], "one", self.commits[0])):
-            result = self.fetch(ref)
-            self.assertEqual(result.returncode, 0, result.stderr)
-            self.assertEqual((self.manifest(), result.stdout.strip()), (text, commit))
-
-    def test_failures(self):
-        self.assertNotEqual(self.fetch("v2").returncode, 0)
-        result = self.fetch("v1", path="other")
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("no folder other", result.stderr)
-
-    def test_local_paths_are_not_fetched(self):
-        result = self.fetch("v1", protocols="https:ssh")
-        self.assertNotEqual(result.returncode, 0)
-        self.assertIn("transport 'file' not allowed", result.stderr)
 
 
 if __name__ == "__main__":

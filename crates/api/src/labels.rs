@@ -34,7 +34,8 @@ pub const ALLOW_DELETION: &str = "odoofleet.dev/allow-deletion";
 pub const ALLOW_DATA_LOSS: &str = "odoofleet.dev/allow-data-loss";
 /// Annotation such as `17.0→18.0` (or `17.0->18.0`): this change of major version is wanted.
 pub const MAJOR_UPGRADE: &str = "odoofleet.dev/major-upgrade";
-/// Annotation on a workload, from its chart: `Application`, `Database` or `Page`.
+/// Annotation on a workload, from its chart: `Web`, `Application`, `Database` or `Page`. `Web` is the Application whose
+/// number of pods `spec.replicas` is.
 pub const ROLE: &str = "odoofleet.dev/role";
 /// Annotation on a workload: its replicas before it was stopped.
 pub const REPLICAS: &str = "odoofleet.dev/replicas";

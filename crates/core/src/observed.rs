@@ -18,6 +18,8 @@ pub struct Workload {
     pub release: String,
     /// Its place in the order of stop and start, as its chart says; a template may say otherwise.
     pub role: WorkloadRole,
+    /// Whether `spec.replicas` is its number of pods, as its chart says; a template may say otherwise.
+    pub live: bool,
     /// Pods wanted.
     pub replicas: i32,
     /// Pods that exist.

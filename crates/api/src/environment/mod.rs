@@ -333,14 +333,14 @@ pub struct GitRepository {
 pub struct Modules {
     /// Modules to install, beside those that they depend on. Removing one here does not uninstall it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 200), inner(length(min = 1, max = 128), regex(pattern = r"^[a-z0-9_]+$")))]
+    #[schemars(length(max = 200), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_]+$")))]
     pub install: Vec<String>,
     /// What is updated when image or addons change. Default: Auto.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<ModuleUpdate>,
     /// Modules to update whatever their version says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 200), inner(length(min = 1, max = 128), regex(pattern = r"^[a-z0-9_]+$")))]
+    #[schemars(length(max = 200), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_]+$")))]
     pub named: Vec<String>,
 }
 

@@ -132,6 +132,7 @@ mod tests {
             name: "acme-prod-web".into(),
             release: "acme-prod".into(),
             role: odoofleet_api::template::WorkloadRole::Application,
+            live: false,
             replicas,
             current_replicas: current,
             ready_replicas: 0,

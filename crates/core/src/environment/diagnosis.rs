@@ -241,6 +241,7 @@ mod tests {
                 WorkloadKind::Deployment => WorkloadRole::Application,
                 WorkloadKind::StatefulSet => WorkloadRole::Database,
             },
+            live: false,
             replicas: 1,
             current_replicas: 1,
             ready_replicas: ready,

@@ -108,6 +108,7 @@ fn running(replicas: i32) -> Running {
         name: "acme-prod-web".into(),
         release: "acme-prod".into(),
         role: odoofleet_api::template::WorkloadRole::Application,
+        live: false,
         replicas,
         current_replicas: replicas,
         ready_replicas: replicas,

@@ -157,6 +157,7 @@ mod tests {
                 (WorkloadKind::Deployment, _) => WorkloadRole::Application,
                 (WorkloadKind::StatefulSet, _) => WorkloadRole::Database,
             },
+            live: false,
             replicas,
             current_replicas: ready.max(replicas),
             ready_replicas: ready,
@@ -238,6 +239,21 @@ mod tests {
         assert_eq!(targets(1, &fleet((1, 1, None), (0, 0, None), (1, 1, None))), [], "the chart itself may want zero");
         let adjusted = next(2, &fleet((1, 1, None), (1, 1, None), (1, 1, None)), &plan()).unwrap();
         assert_eq!((adjusted.direction, adjusted.cron_jobs.len()), (Direction::Adjust, 0));
+    }
+
+    #[test]
+    fn without_a_rule_the_charts_word_or_the_only_application_counts() {
+        let mut running = fleet((1, 1, None), (1, 1, None), (1, 1, None));
+        let targets = |running: &Running| {
+            let step = next(2, running, &StopPlan::default());
+            step.map_or_else(Vec::new, |step| step.workloads.into_iter().map(|s| (s.name, s.replicas)).collect())
+        };
+        assert_eq!(targets(&running), [], "two Applications, and nobody says which");
+        running.workloads[0].live = true;
+        assert_eq!(targets(&running), [("r-web".to_owned(), 2)]);
+        running.workloads[0].live = false;
+        running.workloads.remove(1);
+        assert_eq!(targets(&running), [("r-web".to_owned(), 2)]);
     }
 
     #[test]

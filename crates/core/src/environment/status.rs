@@ -287,7 +287,9 @@ fn endpoints(
     if let Some(ingress) = &spec.ingress {
         let type_ = if ingress.expose == Some(Expose::HttpRoute) { "HTTPRoute" } else { "Ingress" };
         let routed = !matches!(ingress.expose, Some(Expose::NodePort | Expose::None));
-        let scheme = if ingress.tls.is_some() { "https" } else { "http" };
+        // TLS of a Gateway is its listener's, which nobody leaves without.
+        let secure = ingress.tls.is_some() || ingress.expose == Some(Expose::HttpRoute);
+        let scheme = if secure { "https" } else { "http" };
         let hosts = ingress.host.iter().chain(&ingress.aliases).filter(|_| routed);
         all.extend(hosts.map(|host| endpoint(type_, format!("{scheme}://{host}"))));
     }

@@ -208,10 +208,14 @@ impl StopPlan {
         running.workloads.iter().filter(|workload| self.role(workload) == role).collect()
     }
 
-    /// Whether `spec.replicas` is this workload's number of pods. Where no rule says so, the only Application is it.
+    /// Whether `spec.replicas` is this workload's number of pods. Where neither a rule nor the chart says so, the only
+    /// Application is it.
     pub fn is_live(&self, workload: &Workload, running: &Running) -> bool {
         if self.0.iter().any(|rule| rule.live) {
             return self.rule(workload.kind, &workload.name).is_some_and(|rule| rule.live);
+        }
+        if running.workloads.iter().any(|workload| workload.live) {
+            return workload.live;
         }
         matches!(self.with_role(running, WorkloadRole::Application).as_slice(), [only] if *only == workload)
     }

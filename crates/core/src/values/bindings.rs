@@ -83,7 +83,7 @@ pub struct BoundValue {
 
 /// The bindings of charts/odoo, for templates that name none.
 pub fn defaults() -> Vec<Binding> {
-    const DEFAULTS: [(&str, &str); 22] = [
+    const DEFAULTS: [(&str, &str); 34] = [
         ("customer.id", "customer.id"),
         ("releaseNameOverride", "releaseName"),
         ("stage", "stage"),
@@ -99,6 +99,18 @@ pub fn defaults() -> Vec<Binding> {
         ("ingress.tls", "ingress.tls"),
         ("ingress.gateway", "ingress.gateway"),
         ("git.customerAddons", "git.customerAddons"),
+        ("git.refresh", "git.refresh"),
+        ("addons.image", "addonsImage"),
+        ("modules.install", "modules.install"),
+        ("modules.update", "modules.update"),
+        ("modules.named", "modules.named"),
+        ("bootstrap.adminLogin", "bootstrap.adminLogin"),
+        ("bootstrap.languages", "bootstrap.languages"),
+        ("bootstrap.country", "bootstrap.country"),
+        ("bootstrap.timeZone", "bootstrap.timeZone"),
+        ("bootstrap.demo", "bootstrap.demo"),
+        ("bootstrap.databaseUuid", "bootstrap.databaseUuid"),
+        ("bootstrap.existingSecret", "administratorSecret"),
         ("resources", "resources"),
         ("size", "size"),
         ("persistence.size", "storage.size"),
@@ -111,6 +123,7 @@ pub fn defaults() -> Vec<Binding> {
     let mut bindings: Vec<Binding> = DEFAULTS.into_iter().map(bind).collect();
     // Last, so that what the user says about the database is merged over the generated password's name.
     bindings.push(bind(("postgresql", "postgresql")));
+    bindings.push(bind(("mail", "mail")));
     bindings
 }
 

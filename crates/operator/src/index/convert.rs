@@ -25,6 +25,7 @@ pub fn deployment(object: &Deployment) -> Option<Workload> {
         name: object.name_any(),
         release: release_of(object)?,
         role: role(object, WorkloadRole::Application),
+        live: is_web(object),
         replicas,
         current_replicas: status.replicas.unwrap_or_default(),
         ready_replicas: status.ready_replicas.unwrap_or_default(),
@@ -45,6 +46,7 @@ pub fn stateful_set(object: &StatefulSet) -> Option<Workload> {
         name: object.name_any(),
         release: release_of(object)?,
         role: role(object, WorkloadRole::Database),
+        live: is_web(object),
         replicas,
         current_replicas: status.replicas,
         ready_replicas: status.ready_replicas.unwrap_or_default(),
@@ -60,11 +62,15 @@ pub fn stateful_set(object: &StatefulSet) -> Option<Workload> {
 /// The part that the chart gives to a workload.
 fn role(object: &impl ResourceExt, otherwise: WorkloadRole) -> WorkloadRole {
     match object.annotations().get(labels::ROLE).map(String::as_str) {
-        Some("Application") => WorkloadRole::Application,
+        Some("Web" | "Application") => WorkloadRole::Application,
         Some("Database") => WorkloadRole::Database,
         Some("Page") => WorkloadRole::Page,
         _ => otherwise,
     }
+}
+
+fn is_web(object: &impl ResourceExt) -> bool {
+    object.annotations().get(labels::ROLE).is_some_and(|role| role == "Web")
 }
 
 fn remembered(object: &impl ResourceExt) -> Option<i32> {

@@ -1,0 +1,331 @@
+"""Fetching of addons: pinned once, and every reason, against git over files and over https."""
+import base64
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import ssl
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from chart import CHART
+from test_prepare_refused import mount
+
+SHELLS = [["sh"]] + ([["busybox", "sh"]] if shutil.which("busybox") else [])
+
+
+def git(*arguments, **more):
+    return subprocess.run(["git", "-c", "protocol.file.allow=always", *map(str, arguments)], check=True, capture_output=True, text=True, **more).stdout.strip()
+
+
+class Repository:
+    def __init__(self, path):
+        self.path = path
+        git("init", "--quiet", "--initial-branch=main", path)
+        for key, value in (("user.name", "x"), ("user.email", "x@example.com"), ("uploadpack.allowAnySHA1InWant", "false")):
+            git("-C", path, "config", key, value)
+
+    def commit(self, files):
+        for name, text in files.items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        git("-C", self.path, "add", ".")
+        git("-C", self.path, "commit", "--quiet", "--allow-empty", "-m", "x")
+        return git("-C", self.path, "rev-parse", "HEAD")
+
+
+@unittest.skipUnless(shutil.which("git"), "needs git")
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.root = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
+        self.addCleanup(shutil.rmtree, self.root)
+        for folder in ("volume", "secret", "home"):
+            (self.root / folder).mkdir()
+        self.origin = Repository(self.root / "origin")
+        self.commits = [self.origin.commit({"src/sale_x/__manifest__.py": text}) for text in ("one", "two")]
+        git("-C", self.origin.path, "tag", "v1", self.commits[0])
+        git("-C", self.origin.path, "tag", "-a", "-m", "x", "v2", self.commits[0])
+        self.url, self.shell, self.protocols, self.env = f"file://{self.origin.path}", SHELLS[0], "https:ssh:file", {}
+
+    def fetch(self, ref, path="src", home="home", dest="0", **more):
+        """Exit code, termination message, output."""
+        source = (CHART / "files/addons.sh").read_text(encoding="utf-8")
+        (self.root / home).mkdir(exist_ok=True)
+        (self.root / "told").unlink(missing_ok=True)
+        for before, after in (("GIT_ALLOW_PROTOCOL=https:ssh\n", f"GIT_ALLOW_PROTOCOL={self.protocols}\n"), ("HOME=/tmp ", f"HOME={self.root}/{home} "),
+                              ("/dev/termination-log", f"{self.root}/told"), ("/run/secrets/git", f"{self.root}/secret"),
+                              ("/var/lib/odoo/.odoo", f"{self.root}/volume/.odoo")):
+            self.assertIn(before, source)
+            source = source.replace(before, after)
+        process = subprocess.Popen([*self.shell, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={
+            "PATH": os.environ["PATH"], "URL": self.url, "REF": ref, "SUBPATH": path, "DEST": f"{self.root}/addons/{dest}", **self.env}, **more)
+        if home != "home":
+            return process
+        output, _ = process.communicate(timeout=120)
+        told = (self.root / "told").read_text(encoding="utf-8")
+        self.assertLess(len(told.encode()), 4000)
+        return process.returncode, json.loads(told), output
+
+    def fetched(self, ref, **more):
+        code, told, output = self.fetch(ref, **more)
+        self.assertEqual(code, 0, output)
+        self.assertEqual((told["addon"]["url"], told["addon"]["ref"]), (self.url, ref))
+        commit = told["addon"]["commit"]
+        self.assertEqual((self.root / "addons/0.commit").read_text(encoding="utf-8"), commit)
+        self.assertEqual(git("-C", self.root / "addons/0", "rev-parse", "HEAD"), commit)
+        return commit
+
+    def refused(self, reason, words, ref="main", **more):
+        code, told, output = self.fetch(ref, **more)
+        self.assertEqual((code, told.get("error", {}).get("reason")), (1, reason), output)
+        self.assertRegex(told["error"]["message"], words)
+        self.assertNotIn("\n", told["error"]["message"])
+        return told["error"]["message"]
+
+    def pin(self):
+        return json.loads((self.root / "volume/.odoofleet/addons/0.json").read_text(encoding="utf-8"))
+
+
+class Pinned(Case):
+    def test_tag_branch_and_commit_in_each_shell(self):
+        for self.shell in SHELLS:
+            for ref, commit in (("v1", 0), ("v2", 0), ("main", 1), ("refs/heads/main", 1), ("HEAD", 1), (self.commits[0], 0)):
+                self.assertEqual(self.fetched(ref), self.commits[commit], (self.shell, ref))
+                self.assertEqual((self.root / "addons/0/src/sale_x/__manifest__.py").read_text(encoding="utf-8"), ["one", "two"][commit])
+
+    def test_a_branch_that_moves_on_is_not_followed(self):
+        self.assertEqual(self.fetched("main"), self.commits[1])
+        self.assertEqual(self.pin(), {"url": self.url, "ref": "main", "refresh": "", "commit": self.commits[1]})
+        newer = self.origin.commit({"src/sale_x/__manifest__.py": "three"})
+        self.assertEqual(self.fetched("main"), self.commits[1])
+        self.env = {"REFRESH": "today \"at\" \\ nine"}
+        self.assertEqual([self.fetched("main"), self.pin()["refresh"]], [newer, self.env["REFRESH"]])
+        self.origin.commit({"src/sale_x/__manifest__.py": "four"})
+        self.assertEqual(self.fetched("main"), newer)
+        # Another reference is another question, and so is the first one again.
+        self.assertEqual(self.fetched("v1"), self.commits[0])
+        self.assertNotEqual(self.fetched("main"), newer)
+
+    def test_a_pin_that_is_no_pin(self):
+        self.fetched("main")
+        file = self.root / "volume/.odoofleet/addons/0.json"
+        for text in ("", "{", file.read_text(encoding="utf-8").replace(self.commits[1], "main"), file.read_text(encoding="utf-8")[:-5]):
+            file.write_text(text, encoding="utf-8")
+            self.assertEqual(self.fetched("main"), self.commits[1])
+            self.assertEqual(self.pin()["commit"], self.commits[1])
+
+    def test_a_pinned_commit_that_is_no_longer_there(self):
+        self.fetched("main")
+        git("-C", self.origin.path, "reset", "--quiet", "--hard", self.commits[0])
+        git("-C", self.origin.path, "reflog", "expire", "--expire=now", "--all")
+        git("-C", self.origin.path, "gc", "--quiet", "--prune=now")
+        self.refused("AddonRefNotFound", f"no commit {self.commits[1]} any more, to which main is pinned.*git.refresh")
+        self.env = {"REFRESH": "1"}
+        self.assertEqual(self.fetched("main"), self.commits[0])
+
+    def test_a_server_that_gives_no_commit_by_its_id(self):
+        # As servers without the second protocol do.
+        self.env = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.version", "GIT_CONFIG_VALUE_0": "0"}
+        self.fetched("main")
+        self.origin.commit({"src/sale_x/__manifest__.py": "three"})
+        self.assertEqual(self.fetched("main"), self.commits[1])
+        self.assertEqual(self.fetched(self.commits[0]), self.commits[0])
+
+    def test_several_pods_at_once(self):
+        processes = [self.fetch("main", home=f"home-{number}", dest="0") if number == 0 else self.other(number) for number in range(4)]
+        for _ in range(20):
+            self.origin.commit({})
+        for process in processes:
+            output, _ = process.communicate(timeout=120)
+            self.assertEqual(process.returncode, 0, output)
+        commits = {git("-C", self.root / f"pod-{n}/0" if n else self.root / "addons/0", "rev-parse", "HEAD") for n in range(4)}
+        self.assertEqual(commits, {self.pin()["commit"]})
+
+    def other(self, number):
+        self.env = {"DEST": f"{self.root}/pod-{number}/0"}
+        return self.fetch("main", home=f"home-{number}")
+
+    def test_files_are_there_for_the_group(self):
+        self.fetched("main")
+        for path in (self.root / "volume/.odoofleet", self.root / "volume/.odoofleet/addons", self.root / "volume/.odoofleet/addons/0.json"):
+            self.assertTrue(path.stat().st_mode & 0o020, path)
+
+
+class Refused(Case):
+    def test_references(self):
+        self.refused("AddonRefNotFound", "no branch or tag v3", ref="v3")
+        self.refused("AddonRefNotFound", "40 digits", ref=self.commits[0][:7])
+        self.refused("AddonRefNotFound", "no commit f+ any more", ref="f" * 40)
+
+    def test_folders(self):
+        self.refused("AddonFolderMissing", "no folder other at main", path="other")
+        self.refused("AddonFolderMissing", "no folder", path="../../secret")
+        (self.origin.path / "link").symlink_to(self.root)
+        self.origin.commit({})
+        self.env = {"REFRESH": "1"}
+        self.refused("AddonFolderMissing", "no folder link", path="link")
+        self.refused("AddonManifestMissing", r"folder \. of .* holds no addon", path=".")
+        self.refused("AddonManifestMissing", "folder src/sale_x", path="src/sale_x")
+
+    def test_local_paths_are_not_fetched(self):
+        self.protocols = "https:ssh"
+        self.refused("AddonRefused", "transport 'file' not allowed")
+
+    def test_unreachable(self):
+        self.url = "https://127.0.0.1:1/acme/addons.git"
+        self.refused("AddonUnreachable", "Connection refused|connect to")
+        self.url = "https://user:token@no-such-host.invalid/addons.git"
+        message = self.refused("AddonUnreachable", "https://no-such-host.invalid/addons.git cannot be reached.*resolve host")
+        self.assertNotIn("token", message)
+
+    def test_too_large(self):
+        self.origin.commit({"src/big": os.urandom(300000)})
+        self.env = {"SIZE_LIMIT": "200000"}
+        self.refused("AddonTooLarge", r"larger than git.sizeLimit \(200000 bytes\)")
+        # Small when packed.
+        self.origin.commit({"src/big": b"0" * 900000})
+        self.env = {"SIZE_LIMIT": "200000", "REFRESH": "1"}
+        self.refused("AddonTooLarge", "git.sizeLimit")
+
+    @unittest.skipUnless(os.getuid() == 0, "mounts file systems: needs root")
+    def test_volumes(self):
+        for options, reason in (("ro", "VolumeReadOnly"), ("size=4k,nr_inodes=1", "VolumeFull")):
+            with self.subTest(reason):
+                mount(self, self.root / "volume", options)
+                self.refused(reason, "volume of /var/lib/odoo")
+                # A commit is its own pin, and needs no volume.
+                self.fetched(self.commits[0])
+
+    def test_a_volume_of_another_user(self):
+        if os.getuid() == 0:
+            import ctypes
+            more = {"preexec_fn": lambda: [ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) for capability in range(64)]}
+        else:
+            more = {}
+        (self.root / "volume").chmod(0o555)
+        self.refused("VolumeNotOwned", r"does not let user \d+ write", **more)
+
+
+class Submodules(Case):
+    def nest(self, levels):
+        inner = Repository(self.root / "level-0")
+        inner.commit({"deep/__manifest__.py": "{}"})
+        for level in range(1, levels + 1):
+            outer = Repository(self.root / f"level-{level}")
+            git("-C", outer.path, "submodule", "--quiet", "add", f"file://{inner.path}", "sub")
+            outer.commit({})
+            inner = outer
+        self.url = f"file://{inner.path}"
+
+    def test_nested(self):
+        self.nest(3)
+        for self.shell in SHELLS:
+            self.fetched("main", path="sub/sub/sub")
+
+    def test_too_deep(self):
+        self.nest(7)
+        self.refused("AddonSubmoduleFailed", "nested deeper than 5 levels", path="sub")
+
+    def test_a_submodule_that_is_not_there(self):
+        self.nest(1)
+        shutil.rmtree(self.root / "level-0")
+        self.refused("AddonSubmoduleFailed", "submodules cannot be fetched", path="sub")
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """git's own CGI behind TLS and a password; /moved redirects to another protocol."""
+
+    root = address = None
+    asked = []
+
+    def answer(self):
+        if self.path.startswith("/moved"):
+            return self.plain(302, Location="http://" + self.address + self.path[6:])
+        wanted = "Basic " + base64.b64encode(b"robot:t'ok\"en $HOME").decode()
+        type(self).asked.append(self.headers.get("Authorization"))
+        if self.path.startswith("/origin") and self.headers.get("Authorization") != wanted:
+            return self.plain(401, **{"WWW-Authenticate": "Basic realm=x"})
+        path, _, query = self.path.partition("?")
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        result = subprocess.run(["git", "http-backend"], input=body, capture_output=True, check=True, env={
+            "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(self.root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path, "QUERY_STRING": query,
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "REQUEST_METHOD": self.command, "CONTENT_TYPE": self.headers.get("Content-Type", ""), "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"})
+        head, _, content = result.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        self.send_response(int(headers.pop("Status", "200").split()[0]))
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def plain(self, status, **headers):
+        self.send_response(status)
+        for name, value in {"Content-Length": "0", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *_):
+        pass
+
+
+@unittest.skipUnless(shutil.which("openssl"), "needs openssl")
+class Https(Case):
+    def setUp(self):
+        super().setUp()
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.root / "key.pem", "-out", self.root / "cert.pem", "-days", "1",
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.root / "cert.pem", self.root / "key.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        Server.root, Server.address, Server.asked = self.root, f"localhost:{server.server_port}", []
+        self.protocols, self.url = "https:ssh", f"https://{Server.address}/origin"
+        self.env = {"GIT_SSL_CAINFO": str(self.root / "cert.pem")}
+
+    def credentials(self, password):
+        (self.root / "secret/username").write_text("robot", encoding="utf-8")
+        (self.root / "secret/password").write_text(password, encoding="utf-8")
+
+    def test_with_a_password(self):
+        self.credentials("t'ok\"en $HOME")
+        for self.shell in SHELLS:
+            self.assertEqual(self.fetched("main"), self.commits[1])
+            shutil.rmtree(self.root / "home")
+
+    def test_refused(self):
+        self.refused("AddonRefused", "does not let us in.*could not read Username")
+        self.credentials("wrong one")
+        message = self.refused("AddonRefused", "Authentication failed")
+        self.assertNotIn("wrong one", message)
+        self.url = f"https://{Server.address}/nothing"
+        self.refused("AddonRefused", "not found")
+        self.env = {}
+        self.refused("AddonRefused", "certificate")
+
+    def test_no_redirect_to_another_protocol(self):
+        self.url = f"https://{Server.address}/moved/origin"
+        self.refused("AddonRefused", "(?i)protocol.*(disabled|not supported)")
+
+    def test_submodules_elsewhere_get_no_password(self):
+        self.credentials("t'ok\"en $HOME")
+        other = Repository(self.root / "other")
+        other.commit({"deep/__manifest__.py": "{}"})
+        git("-C", self.origin.path, "submodule", "--quiet", "add", f"file://{other.path}", "sub")
+        self.origin.commit({".gitmodules": f'[submodule "sub"]\n\tpath = sub\n\turl = https://127.0.0.1:{Server.address.split(":")[1]}/other\n'})
+        self.env["GIT_SSL_NO_VERIFY"] = "1"
+        self.fetched("main", path="sub")
+        self.assertIsNone(Server.asked[-1])
+
+
+if __name__ == "__main__":
+    unittest.main()

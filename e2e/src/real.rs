@@ -1,0 +1,212 @@
+//! The rig of scenarios on a real node: pods run, a database keeps data, an Odoo answers.
+
+use std::ops::Deref;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http::{self, Answer};
+use crate::objects::customer;
+use crate::world::World;
+
+/// A database is made and modules are installed, on two cores perhaps.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// What the node has, as `cargo xtask test real` says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Real {
+    /// The Odoos; the first is the one to use unless something else is said. None were given if there is none.
+    pub odoo: Vec<Odoo>,
+    /// Values of `charts/odoo` that choose an image with all that Odoo needs, but without Odoo.
+    pub runtime: Value,
+    /// Values of `charts/odoo` with which all its other images are on the node.
+    pub values: Value,
+    /// The major version of `PostgreSQL` in these values.
+    pub postgres_major: i64,
+    /// The node's address; ports of the node are reached there.
+    pub node: String,
+}
+
+/// One Odoo.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Odoo {
+    /// Such as `18.0`.
+    pub series: String,
+    /// Values of `charts/odoo` that choose its image.
+    pub values: Value,
+}
+
+impl Real {
+    /// Reads the environment variable.
+    pub fn from_env() -> Result<Self> {
+        let text = std::env::var("E2E_REAL").context("E2E_REAL is not set: run cargo xtask test real")?;
+        serde_json::from_str(&text).context("E2E_REAL cannot be read")
+    }
+
+    /// The Odoo to use. A scenario without one says so and ends.
+    pub fn odoo_or_skip(&self, scenario: &str) -> Option<&Odoo> {
+        let first = self.odoo.first();
+        if first.is_none() {
+            // Past the capture of the test harness: a skipped scenario must not look like one that passed.
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("SKIPPED {scenario}: no Odoo was given\n").as_bytes(),
+            );
+        }
+        first
+    }
+}
+
+/// One scenario's world on the real node. It is a [`World`] with more patience.
+pub struct RealWorld {
+    /// The world.
+    pub world: World,
+    /// What the node has.
+    pub real: Real,
+}
+
+impl Deref for RealWorld {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl RealWorld {
+    /// A world in which nothing runs yet.
+    pub async fn bare(name: &str) -> Result<Self> {
+        let real = Real::from_env()?;
+        let mut world = World::bare(name, &["--node-address", &real.node]).await?;
+        world.patience = PATIENCE;
+        Ok(Self { world, real })
+    }
+
+    /// A world with a running operator, customer `acme`, and template `odoo` of an Odoo.
+    pub async fn start(name: &str, odoo: &Odoo) -> Result<Self> {
+        let mut world = Self::bare(name).await?;
+        world.world.run_operator().await?;
+        world.apply(&customer("acme")).await?;
+        world.apply(&world.template("odoo", odoo)).await?;
+        Ok(world)
+    }
+
+    /// A template of `charts/odoo` whose images are on the node.
+    pub fn template(&self, name: &str, odoo: &Odoo) -> Value {
+        json!({
+            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": name },
+            "spec": {
+                "version": "1", "odooVersion": odoo.series, "postgresMajor": self.real.postgres_major,
+                "chart": { "path": "odoo" },
+                "values": self.values(odoo),
+                "stop": { "workloads": [
+                    { "kind": "Deployment", "name": "{release}-web", "role": "Application", "replicasPath": "replicaCount" },
+                    { "kind": "StatefulSet", "name": "{release}-postgresql", "role": "Database" },
+                ] },
+            },
+        })
+    }
+
+    /// Environment `acme-{service}` of template `odoo`.
+    pub fn environment(&self, service: &str) -> Value {
+        json!({
+            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment", "metadata": { "name": format!("acme-{service}") },
+            "spec": {
+                "customerRef": { "name": "acme" }, "serviceName": service, "stage": "Test",
+                "templateRef": { "name": "odoo" }, "size": "S",
+            },
+        })
+    }
+
+    /// Values of `charts/odoo` with which all its images are on the node.
+    pub fn values(&self, odoo: &Odoo) -> Value {
+        merged(self.real.values.clone(), &odoo.values)
+    }
+
+    /// Values of `charts/odoo` with an image that has no Odoo.
+    pub fn values_without_odoo(&self) -> Value {
+        merged(self.real.values.clone(), &self.real.runtime)
+    }
+
+    /// Runs a program in a pod, or in a pod of a Deployment if that is named as `deployment/…`, and returns what it prints.
+    pub async fn exec(&self, pod: &str, container: &str, program: &[&str]) -> Result<String> {
+        let mut arguments = vec!["exec", "--namespace", &self.namespace, pod, "--container", container, "--"];
+        arguments.extend(program);
+        self.kubectl(&arguments).await
+    }
+
+    /// Asks the database of a release as its superuser. Rows are lines, columns are parted by `|`.
+    pub async fn psql(&self, release: &str, query: &str) -> Result<String> {
+        self.psql_in(release, "odoo", query).await
+    }
+
+    /// The same in another database.
+    pub async fn psql_in(&self, release: &str, database: &str, query: &str) -> Result<String> {
+        let pod = format!("{release}-postgresql-0");
+        let psql = ["psql", "-X", "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-Atc", query];
+        Ok(self.exec(&pod, "postgresql", &psql).await?.trim_end().to_owned())
+    }
+
+    /// What a container has said.
+    pub async fn logs(&self, pod: &str, container: &str) -> Result<String> {
+        self.kubectl(&["logs", "--namespace", &self.namespace, pod, "--container", container]).await
+    }
+
+    /// Waits until a pod is ready.
+    pub async fn wait_pod_ready(&self, name: &str) -> Result<Pod> {
+        self.wait(name, "ready", |pod: &Pod| pod_is_ready(pod)).await
+    }
+
+    /// The address of a Service's port, as this machine reaches it.
+    pub async fn address(&self, service: &str, port: &str) -> Result<String> {
+        let service: Service = self.api().get(service).await?;
+        let spec = service.spec.context("the Service has no spec")?;
+        let ports = spec.ports.unwrap_or_default();
+        let Some(port) = ports.iter().find(|known| known.name.as_deref() == Some(port)) else {
+            bail!("the Service has no port {port}");
+        };
+        Ok(format!("{}:{}", spec.cluster_ip.context("the Service has no address")?, port.port))
+    }
+
+    /// Asks for a page through the Service of a release.
+    pub async fn page(&self, release: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        http::send(&self.address(release, "http").await?, &format!("GET {path}"), headers, "").await
+    }
+
+    /// Posts JSON through the Service of a release.
+    pub async fn post(&self, release: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
+        let headers = [headers, &[("Content-Type", "application/json")]].concat();
+        http::send(&self.address(release, "http").await?, &format!("POST {path}"), &headers, &body.to_string()).await
+    }
+}
+
+impl Drop for RealWorld {
+    /// The node is small: what a scenario ran makes room for the next one.
+    fn drop(&mut self) {
+        let mut kubectl = Command::new(self.setup.bin.join("kubectl"));
+        kubectl.env("KUBECONFIG", &self.setup.kubeconfig).stdout(Stdio::null()).stderr(Stdio::null());
+        kubectl.args(["delete", "deployments,statefulsets,persistentvolumeclaims", "--all", "--wait=false"]);
+        let _ = kubectl.args(["--namespace", &self.namespace]).status();
+    }
+}
+
+fn pod_is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn merged(mut into: Value, more: &Value) -> Value {
+    if let (Some(into), Some(more)) = (into.as_object_mut(), more.as_object()) {
+        for (key, value) in more {
+            let old = into.remove(key).unwrap_or(Value::Null);
+            into.insert(key.clone(), merged(old, value));
+        }
+        return Value::Object(into.clone());
+    }
+    more.clone()
+}
