@@ -51,6 +51,7 @@ pub struct CronJob {
 
 /// A pod of one of the workloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, as Kubernetes tells it")]
 pub struct Pod {
     /// Name.
     pub name: String,
@@ -62,6 +63,8 @@ pub struct Pod {
     pub created_at: Timestamp,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// Whether all of its containers have ended for good: an evicted pod stays as an object.
+    pub finished: bool,
     /// Whether its condition Ready is true.
     pub ready: bool,
     /// The scheduler's complaint, if it found no node.

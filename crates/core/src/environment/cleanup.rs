@@ -87,8 +87,11 @@ fn retain(situation: &CleanupSituation<'_>, newest: &Revision) -> CleanupStep {
     if let Some(step) = scaling::retire(situation.running, situation.stop_plan) {
         return CleanupStep::Scale(step);
     }
-    let still_up =
-        situation.running.workloads.iter().any(|workload| workload.replicas > 0 || workload.current_replicas > 0);
+    let still_up = situation
+        .running
+        .workloads
+        .iter()
+        .any(|workload| workload.replicas > 0 || scaling::left(workload, situation.running) > 0);
     if still_up {
         return CleanupStep::WaitForPods;
     }

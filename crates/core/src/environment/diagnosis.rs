@@ -5,6 +5,7 @@ use odoofleet_api::environment::LastFailure;
 use odoofleet_api::template::WorkloadRole;
 
 use super::Refusal;
+use super::scaling::left;
 use crate::observed::{Container, Pod, Running, Termination, Workload};
 use crate::template::StopPlan;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -34,7 +35,7 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
     }
     if replicas == 0 {
         let others = running.workloads.iter().filter(|workload| plan.role(workload) != WorkloadRole::Page);
-        let left: i32 = others.map(|workload| workload.current_replicas.max(workload.replicas)).sum();
+        let left: i32 = others.map(|workload| left(workload, running).max(workload.replicas)).sum();
         let message = format!("{left} pods are still stopping");
         return if left == 0 {
             Diagnosis::Stopped
@@ -49,8 +50,17 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
     match worst(&problems.collect::<Vec<_>>()) {
         Some(problem) => problem,
         None if asleep => Diagnosis::Waiting(Refusal::new(Reason::Starting, "workloads are being started")),
+        None if !is_complete(running, plan) => {
+            Diagnosis::Waiting(Refusal::new(Reason::WaitingForPods, "the release's workloads are not all there yet"))
+        }
         None => Diagnosis::Ready,
     }
+}
+
+/// Watches tell of one workload after the other: the first to be seen may be one that wants no pods.
+fn is_complete(running: &Running, plan: &StopPlan) -> bool {
+    let serves = |workload: &Workload| plan.role(workload) != WorkloadRole::Page && workload.replicas > 0;
+    !plan.awaits_live(running) && running.workloads.iter().any(serves)
 }
 
 /// Broken before waiting; within each the first, which is the cause. A lost node explains all that follows.
@@ -278,6 +288,7 @@ mod tests {
             owner: (owner.0, owner.1.into()),
             created_at: Timestamp::UNIX_EPOCH,
             deleting: false,
+            finished: false,
             ready: false,
             unschedulable: None,
             node_lost: false,
@@ -384,6 +395,25 @@ mod tests {
             reason(&diagnosis((0, vec![crashing(WEB)]), (0, vec![starting(DATABASE)]))),
             (true, Reason::ContainerFailed)
         );
+    }
+
+    #[test]
+    fn an_environment_does_not_run_before_its_web_part_is_seen() {
+        let page = Workload { role: WorkloadRole::Page, replicas: 0, ..workload(WEB.0, "r-page", 0) };
+        let database = workload(DATABASE.0, DATABASE.1, 1);
+        let web = workload(WEB.0, WEB.1, 1);
+        let named = StopPlan::new(vec![crate::template::WorkloadRule {
+            kind: WEB.0,
+            name: WEB.1.into(),
+            role: WorkloadRole::Application,
+            live: true,
+        }]);
+        let ready = |workloads: Vec<Workload>, plan: &StopPlan| {
+            diagnose(1, &Running { workloads, ..Running::default() }, plan) == Diagnosis::Ready
+        };
+        assert!(!ready(vec![page.clone()], &StopPlan::default()));
+        assert!(!ready(vec![page.clone(), database.clone()], &named));
+        assert!(ready(vec![page, database, web], &named));
     }
 
     #[test]

@@ -66,6 +66,7 @@ mod tests {
             owner: (WorkloadKind::Deployment, "r-web".into()),
             created_at: Timestamp::from_second(created).unwrap(),
             deleting: false,
+            finished: false,
             ready: true,
             unschedulable: None,
             node_lost: false,

@@ -283,6 +283,7 @@ fn pods_are_replaced_one_by_one() {
         owner: (WorkloadKind::Deployment, "acme-prod-web".into()),
         created_at: at(created),
         deleting,
+        finished: false,
         ready,
         unschedulable: None,
         node_lost: false,

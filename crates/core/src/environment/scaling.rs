@@ -51,14 +51,16 @@ pub fn retire(running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
     stop(running, plan).or_else(|| pages(0, running, plan))
 }
 
+/// Pods of a workload that are still there.
+pub fn left(workload: &Workload, running: &Running) -> i32 {
+    let pods = i32::try_from(StopPlan::pods(workload, running).count()).unwrap_or(i32::MAX);
+    workload.current_replicas.max(pods)
+}
+
 /// Whether anything but the page still has pods, or is to have some.
 pub fn is_up(running: &Running, plan: &StopPlan) -> bool {
-    let counts = |workload: &&Workload| workload.replicas > 0 || workload.current_replicas > 0;
-    running
-        .workloads
-        .iter()
-        .filter(|workload| plan.role(workload) != WorkloadRole::Page)
-        .any(|workload| counts(&workload))
+    let mut others = running.workloads.iter().filter(|workload| plan.role(workload) != WorkloadRole::Page);
+    others.any(|workload| workload.replicas > 0 || left(workload, running) > 0)
 }
 
 fn pages(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
@@ -76,9 +78,8 @@ fn stop(running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
     let applications = plan.with_role(running, WorkloadRole::Application);
     let databases = plan.with_role(running, WorkloadRole::Database);
     let up = |workloads: &[&Workload]| workloads.iter().any(|workload| workload.replicas > 0);
-    let gone = applications
-        .iter()
-        .all(|workload| workload.replicas == 0 && workload.observed && workload.current_replicas == 0);
+    let gone =
+        applications.iter().all(|workload| workload.replicas == 0 && workload.observed && left(workload, running) == 0);
     let targets = if up(&applications) {
         applications
     } else if gone && up(&databases) {
@@ -230,6 +231,29 @@ mod tests {
         assert_eq!(step.direction, Direction::Start);
         assert_eq!(targets(2, &ready), [("r-web".to_owned(), 2), ("r-cron".to_owned(), 1)]);
         assert_eq!(step.cron_jobs, [("r-backup".to_owned(), false)]);
+    }
+
+    #[test]
+    fn a_database_stays_up_until_the_last_pod_of_odoo_has_really_ended() {
+        let pod = |deleting, finished| crate::observed::Pod {
+            name: "r-web-1".into(),
+            uid: "1".into(),
+            owner: (WorkloadKind::Deployment, "r-web".into()),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            deleting,
+            finished,
+            ready: false,
+            unschedulable: None,
+            node_lost: false,
+            node: None,
+            containers: vec![],
+        };
+        let mut running = fleet((0, 0, Some(1)), (0, 0, None), (1, 1, None));
+        running.pods = vec![pod(true, false)];
+        assert_eq!(targets(0, &running), [], "its controller counts it no longer, but it writes to the database");
+        assert!(is_up(&running, &plan()));
+        running.pods = vec![pod(false, true)];
+        assert_eq!(targets(0, &running), [("r-postgresql".to_owned(), 0)], "an evicted pod is but an object");
     }
 
     #[test]

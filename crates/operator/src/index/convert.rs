@@ -116,6 +116,7 @@ pub fn pod(object: &CorePod) -> Option<Pod> {
         owner: owner(object)?,
         created_at: object.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         deleting: object.metadata.deletion_timestamp.is_some(),
+        finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
         ready: condition("Ready").is_some_and(|condition| condition.status == "True"),
         unschedulable: scheduled
             .filter(|condition| condition.status == "False")
