@@ -11,6 +11,8 @@ mod cluster;
 mod commands;
 mod environments;
 mod exec;
+mod images;
+mod node;
 mod operator;
 mod repo;
 mod tools;

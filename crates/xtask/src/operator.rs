@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cluster::ports::{Ports, require_free_for_operator};
 use crate::cluster::process::Daemons;
 use crate::cluster::{Layout, pki};
-use crate::{exec, repo, ui};
+use crate::{exec, node, repo, ui};
 
 /// The namespace of the operator, and the name of its `ServiceAccount` and Helm release.
 pub const NAMESPACE: &str = "odoofleet-system";
@@ -161,19 +161,19 @@ pub fn start_with(layout: &Layout, daemons: &Daemons, ports: Ports, changed: boo
     if !daemons.alive(DAEMON) {
         require_free_for_operator(ports)?;
         fs::create_dir_all(layout.path("cache"))?;
-        daemons.ensure(DAEMON, command(layout, ports).args(arguments))?;
+        daemons.ensure(DAEMON, command(layout, ports, node::address(daemons)).args(arguments))?;
     }
     daemons.wait(DAEMON, READY_WITHIN, || is_ready(ports.operator()))
 }
 
-fn command(layout: &Layout, ports: Ports) -> Command {
+fn command(layout: &Layout, ports: Ports, node: Ipv4Addr) -> Command {
     let mut command = Command::new(layout.bin().join(NAME));
     command.env("KUBECONFIG", layout.path("operator.kubeconfig")).env_remove("RUST_LOG");
     command.arg("run").arg("--charts-dir").arg(layout.path("charts"));
     command.arg("--cache-dir").arg(layout.path("cache"));
     command.arg("--helm-worker").arg(layout.bin().join(WORKER));
     command.args(["--listen", &format!("127.0.0.1:{}", ports.operator()), "--identity", &identity()]);
-    command.args(["--node-address", "127.0.0.1", "--log-format", "text"]);
+    command.args(["--node-address", &node.to_string(), "--log-format", "text"]);
     command.stdin(Stdio::null());
     command
 }

@@ -11,25 +11,39 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-/// Writes a certificate authority, the API server's and the administrator's certificates and the key that signs
+/// Somebody with a certificate.
+#[derive(Clone, Copy)]
+pub struct Client {
+    /// The name of its files.
+    pub name: &'static str,
+    /// Who it is to the API server.
+    pub user: &'static str,
+    /// The group that gives it its rights, if it is not its name.
+    pub group: Option<&'static str>,
+}
+
+/// The administrator.
+pub const ADMIN: Client = Client { name: "admin", user: "admin", group: Some("system:masters") };
+
+/// Writes a certificate authority, certificates of the API server, at its addresses, and of clients, and the key that signs
 /// `ServiceAccount` tokens.
-pub fn write(dir: &Path) -> Result<()> {
+pub fn write(dir: &Path, addresses: &[Ipv4Addr], clients: &[Client]) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let authority = authority()?;
     fs::write(dir.join("ca.crt"), authority.pem())?;
     let mut server = params("kube-apiserver", None);
-    server.subject_alt_names = vec![
-        SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        SanType::IpAddress(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1))),
-        SanType::DnsName("localhost".try_into()?),
-        SanType::DnsName("kubernetes".try_into()?),
-        SanType::DnsName("kubernetes.default.svc".try_into()?),
-    ];
+    let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+    server.subject_alt_names = addresses.iter().map(|address| SanType::IpAddress(IpAddr::V4(*address))).collect();
+    for name in names {
+        server.subject_alt_names.push(SanType::DnsName(name.try_into()?));
+    }
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     issue(dir, "apiserver", &server, &authority)?;
-    let mut admin = params("admin", Some("system:masters"));
-    admin.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    issue(dir, "admin", &admin, &authority)?;
+    for client in clients {
+        let mut certificate = params(client.user, client.group);
+        certificate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        issue(dir, client.name, &certificate, &authority)?;
+    }
     let accounts = KeyPair::generate()?;
     secret(&dir.join("sa.key"), &accounts.serialize_pem())?;
     fs::write(dir.join("sa.pub"), accounts.public_key_pem())?;
@@ -83,7 +97,7 @@ mod tests {
     #[test]
     fn keys_are_for_their_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path()).unwrap();
+        write(dir.path(), &[Ipv4Addr::LOCALHOST], &[ADMIN]).unwrap();
         for name in ["apiserver.key", "admin.key", "sa.key"] {
             let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");

@@ -68,6 +68,29 @@ impl Daemons {
         self.identity(name).is_some_and(|identity| identity.runs())
     }
 
+    /// Its process id, if it runs.
+    pub fn pid(&self, name: &str) -> Option<i32> {
+        self.identity(name).filter(Identity::runs).map(|identity| identity.pid)
+    }
+
+    /// Waits until it has ended by itself, but not longer than a stop would.
+    pub fn wait_for_end(&self, name: &str) -> Result<()> {
+        match self.identity(name) {
+            Some(identity) if !identity.ends_within(GRACE) => bail!("{name} (process {}) does not end", identity.pid),
+            _ => Ok(()),
+        }
+    }
+
+    /// A file of what belongs to these processes.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.run.join(name)
+    }
+
+    /// A folder of output beside these processes' own.
+    pub fn log_folder(&self, name: &str) -> PathBuf {
+        self.logs.join(name)
+    }
+
     /// The names of all that run.
     pub fn running(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(&self.run) else { return Vec::new() };

@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod down;
 pub mod generate;
+pub mod quickstart;
 pub mod test;
 pub mod up;

@@ -8,15 +8,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::quickstart;
 use crate::cluster::ports::Ports;
 use crate::cluster::process::Daemons;
 use crate::cluster::{ControlPlane, Layout, pki};
+use crate::images::odoo;
+use crate::node::{Node, needs};
 use crate::{chart, environments, exec, operator, repo, tools, ui};
 
 const DEFAULT_PORT: u16 = 6443;
 /// The namespace of the environments.
 const NAMESPACE: &str = "odoo";
 const RUNNING_WITHIN: Duration = Duration::from_mins(5);
+/// Databases are made, and the machine may have two cores.
+const REALLY_RUNNING_WITHIN: Duration = Duration::from_mins(20);
 
 /// Start a Kubernetes on this machine with the operator and an example fleet.
 ///
@@ -27,6 +32,10 @@ pub struct Args {
     /// Use the cluster of this context of your kubeconfig instead of starting one.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+    /// Run pods for real: containers, a database, an Odoo. Needs Linux and root; an Odoo is given with `ODOO_SRC=<folder
+    /// with odoo-bin>` or `ODOO_IMAGE=<image>`.
+    #[arg(long, conflicts_with = "context")]
+    real: bool,
     /// Port of the API server; the others are counted from it [default: 6443].
     #[arg(long)]
     port: Option<u16>,
@@ -42,6 +51,9 @@ pub struct Session {
     pub context: Option<String>,
     /// The port that the others are counted from.
     pub port: u16,
+    /// Whether its pods are real.
+    #[serde(default)]
+    pub real: bool,
 }
 
 impl Session {
@@ -57,11 +69,13 @@ impl Session {
         let wanted = Self {
             context: args.context.clone(),
             port: args.port.or(running.as_ref().map(|session| session.port)).unwrap_or(DEFAULT_PORT),
+            real: args.real || running.as_ref().is_some_and(|session| session.real),
         };
         match running {
             Some(running) if running != wanted => {
+                let nodes = if running.real { "a real node" } else { "played nodes" };
                 let what = running.context.map_or_else(
-                    || format!("a cluster on port {}", running.port),
+                    || format!("a cluster with {nodes} on port {}", running.port),
                     |context| format!("the operator on context {context}, port {}", running.port),
                 );
                 bail!("{what} runs already. Stop it first: cargo xtask down")
@@ -91,23 +105,52 @@ pub fn run(args: &Args) -> Result<()> {
         ports.require_free()?;
     }
 
-    let wanted: &[tools::Tool] = if owned { &tools::CONTROL_PLANE } else { &[tools::KUBECTL, tools::HELM] };
-    tools::install(wanted, &layout.bin())?;
+    let node = if session.real { Some(provide_node()?) } else { None };
+    tools::install(&wanted_tools(&session), &layout.bin())?;
     if let Some(context) = &session.context {
         use_cluster(&layout, context, &session)?;
     }
     let changed = operator::build(&layout.bin(), args.release)?;
     chart::package(&repo::path("charts/odoo"), &layout.path("charts"))?;
+    let odoo = node.as_ref().and_then(|node| node.odoo.first().cloned());
     if owned {
-        start_cluster(&layout, ports, &daemons, &session)?;
+        start_cluster(&layout, ports, &daemons, &session, node)?;
     }
     start_operator(&layout, &daemons, ports, changed)?;
-    run_examples(&layout)?;
-    finish(&layout, owned)
+    match (session.real, odoo) {
+        (true, None) => {
+            println!("\nA real node runs, but no Odoo was given, so there is no environment. {}.", odoo::HOW);
+            println!("Then run cargo xtask up --real again.");
+        }
+        (_, odoo) => run_examples(&layout, odoo.as_ref())?,
+    }
+    finish(&layout, &session)
 }
 
-fn start_cluster(layout: &Layout, ports: Ports, daemons: &Daemons, session: &Session) -> Result<()> {
-    let cluster = ControlPlane::new(layout.clone(), ports, daemons.clone());
+fn provide_node() -> Result<Node> {
+    if let Some(refusal) = needs::refusal() {
+        bail!("{refusal}");
+    }
+    let clone = repo::root().display().to_string();
+    Node::provide(tools::cache()?.join("nodes").join(tools::key(&[&clone])))
+}
+
+fn wanted_tools(session: &Session) -> Vec<tools::Tool> {
+    match (&session.context, session.real) {
+        (Some(_), _) => vec![tools::KUBECTL, tools::HELM],
+        (None, false) => tools::CONTROL_PLANE.to_vec(),
+        (None, true) => tools::real(),
+    }
+}
+
+fn start_cluster(
+    layout: &Layout,
+    ports: Ports,
+    daemons: &Daemons,
+    session: &Session,
+    node: Option<Node>,
+) -> Result<()> {
+    let cluster = ControlPlane::new(layout.clone(), ports, daemons.clone()).with_node(node);
     let task = ui::Task::start("Starting Kubernetes");
     if cluster.runs() {
         task.note("it runs already");
@@ -116,8 +159,8 @@ fn start_cluster(layout: &Layout, ports: Ports, daemons: &Daemons, session: &Ses
         daemons.stop(operator::DAEMON)?;
         session.save(layout)?;
     }
-    cluster.start()?;
-    task.done(format!("Kubernetes runs on https://127.0.0.1:{}", ports.api));
+    let address = cluster.start()?;
+    task.done(format!("Kubernetes runs on https://{address}:{}", ports.api));
     Ok(())
 }
 
@@ -149,16 +192,16 @@ fn start_operator(layout: &Layout, daemons: &Daemons, ports: Ports, changed: boo
     Ok(())
 }
 
-fn run_examples(layout: &Layout) -> Result<()> {
+fn run_examples(layout: &Layout, odoo: Option<&odoo::Source>) -> Result<()> {
     let kube = layout.kube();
+    let objects = quickstart::objects(&kube, odoo)?;
     let mut apply = kube.kubectl();
-    apply.args(["apply", "--namespace", NAMESPACE, "--output", "name", "-f"]).arg(repo::path("examples/quickstart"));
-    let applied = exec::output(&mut apply)?;
-    let names = environment_names(&applied);
+    apply.args(["apply", "--namespace", NAMESPACE, "--output", "name", "-f", "-"]);
+    let names = environment_names(&exec::feed(&mut apply, &objects)?);
     println!("✓ Applied examples/quickstart, waiting for {} environments", names.len());
     let mut watch = kube.kubectl();
     watch.args(["get", "odooenvironments", "--namespace", NAMESPACE, "--output", "json", "--watch"]);
-    environments::wait(&mut watch, &names, RUNNING_WITHIN)
+    environments::wait(&mut watch, &names, if odoo.is_some() { REALLY_RUNNING_WITHIN } else { RUNNING_WITHIN })
 }
 
 /// The environments among the names that `kubectl apply` printed.
@@ -167,19 +210,27 @@ fn environment_names(applied: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-fn finish(layout: &Layout, owned: bool) -> Result<()> {
-    let mut get = layout.kube().kubectl();
-    let table = exec::output(get.args(["get", "odooenvironments", "--namespace", NAMESPACE]))?;
+fn finish(layout: &Layout, session: &Session) -> Result<()> {
+    let kubectl = |arguments: &[&str]| exec::output(layout.kube().kubectl().args(arguments));
+    let table = kubectl(&["get", "odooenvironments", "--namespace", NAMESPACE])?;
     println!("\n{table}");
-    if owned {
-        println!("Pods are played by kwok: they start and stop, but no Odoo answers in them.");
+    let first = table.lines().nth(1).and_then(|line| line.split_whitespace().next());
+    match (session.real, first) {
+        (true, Some(name)) => {
+            let path = "jsonpath=http://{.spec.clusterIP}:{.spec.ports[0].port}/web/login";
+            let url = kubectl(&["get", "service", name, "--namespace", NAMESPACE, "--output", path])?;
+            println!("This machine reaches the Services: {url} is the login page of {name}.");
+        }
+        (false, _) if session.context.is_none() => {
+            println!("Pods are played by kwok: they start and stop, but no Odoo answers in them.");
+        }
+        _ => {}
     }
-    println!("{}", next(layout, &table));
+    println!("{}", next(layout, first.unwrap_or("NAME")));
     Ok(())
 }
 
-fn next(layout: &Layout, table: &str) -> String {
-    let first = table.lines().nth(1).and_then(|line| line.split_whitespace().next()).unwrap_or("NAME");
+fn next(layout: &Layout, first: &str) -> String {
     format!(
         "What to try next:\n\n  \
          export KUBECONFIG={} PATH={}:$PATH\n  \
@@ -203,11 +254,11 @@ mod tests {
     use super::*;
 
     fn args(context: Option<&str>, port: Option<u16>) -> Args {
-        Args { context: context.map(str::to_owned), port, release: false }
+        Args { context: context.map(str::to_owned), port, release: false, real: false }
     }
 
     fn session(context: Option<&str>, port: u16) -> Session {
-        Session { context: context.map(str::to_owned), port }
+        Session { context: context.map(str::to_owned), port, real: false }
     }
 
     #[test]
@@ -220,7 +271,7 @@ mod tests {
     #[test]
     fn another_one_is_refused_with_the_remedy() {
         let error = Session::wanted(&args(None, Some(8000)), Some(session(None, 7000))).unwrap_err().to_string();
-        assert_eq!(error, "a cluster on port 7000 runs already. Stop it first: cargo xtask down");
+        assert_eq!(error, "a cluster with played nodes on port 7000 runs already. Stop it first: cargo xtask down");
         let error = Session::wanted(&args(None, None), Some(session(Some("kind"), 6443))).unwrap_err().to_string();
         assert!(error.contains("context kind"), "{error}");
     }

@@ -1,5 +1,7 @@
 //! The clusters that checks run against: started when first needed, ended whatever happens.
 
+use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::exit;
 use std::sync::{Mutex, Once, PoisonError};
@@ -10,18 +12,21 @@ use tempfile::TempDir;
 use crate::cluster::ports::Ports;
 use crate::cluster::process::Daemons;
 use crate::cluster::{self, ControlPlane, Layout};
+use crate::images::odoo::Source;
+use crate::node::{self, Node, needs};
 use crate::{tools, ui};
 
 /// What the checks of one run share.
 pub struct Bench {
     with_cluster: bool,
     cluster: Option<TestCluster>,
+    skipped: Option<(String, String)>,
 }
 
 impl Bench {
     /// Nothing is started yet. Without a cluster, checks that could use one do with less.
     pub fn new(with_cluster: bool) -> Self {
-        Self { with_cluster, cluster: None }
+        Self { with_cluster, cluster: None, skipped: None }
     }
 
     /// The shared cluster, if this run has one.
@@ -33,7 +38,7 @@ impl Bench {
     pub fn cluster(&mut self) -> Result<&Layout> {
         let cluster = match self.cluster.take() {
             Some(cluster) => cluster,
-            None => TestCluster::start(&tools::CONTROL_PLANE)?,
+            None => TestCluster::start(&tools::CONTROL_PLANE, None)?,
         };
         Ok(&self.cluster.insert(cluster).layout)
     }
@@ -44,7 +49,35 @@ impl Bench {
             old.discard()?;
         }
         let tools = [&tools::CONTROL_PLANE[..], &[tools::REGISTRY]].concat();
-        Ok(&self.cluster.insert(TestCluster::start(&tools)?).layout)
+        Ok(&self.cluster.insert(TestCluster::start(&tools, None)?).layout)
+    }
+
+    /// A cluster with a real node; the shared one ends. None, with the reason kept, if this machine cannot have one.
+    pub fn real_cluster(&mut self) -> Result<Option<RealCluster>> {
+        if let Some(refusal) = needs::refusal() {
+            self.skip("everything", refusal);
+            return Ok(None);
+        }
+        if let Some(old) = self.cluster.take() {
+            old.discard()?;
+        }
+        let store = tools::cache()?.join("nodes/test");
+        let alone = tools::lock(&store.with_extension("lock"), "tests on a real node")?;
+        let node = Node::provide(store)?;
+        let odoo = node.odoo.clone();
+        let cluster = self.cluster.insert(TestCluster::start(&tools::real(), Some(node))?);
+        let address = node::address(&cluster.daemons);
+        Ok(Some(RealCluster { layout: cluster.layout.clone(), odoo, address, _alone: alone }))
+    }
+
+    /// Notes that a part of a check could not run here.
+    pub fn skip(&mut self, what: &str, why: &str) {
+        self.skipped = Some((what.to_owned(), why.to_owned()));
+    }
+
+    /// What the last check could not run, and why.
+    pub fn take_skipped(&mut self) -> Option<(String, String)> {
+        self.skipped.take()
     }
 
     /// Ends what runs and removes it.
@@ -60,6 +93,18 @@ impl Bench {
     }
 }
 
+/// A cluster with a real node, and what runs on it.
+pub struct RealCluster {
+    /// Where it lies.
+    pub layout: Layout,
+    /// The Odoos that were given.
+    pub odoo: Vec<Source>,
+    /// The node's address.
+    pub address: Ipv4Addr,
+    /// Two clusters cannot share containerd's images.
+    _alone: File,
+}
+
 /// A control plane in a folder of its own.
 struct TestCluster {
     layout: Layout,
@@ -72,7 +117,7 @@ static RUNNING: Mutex<Option<(Daemons, PathBuf)>> = Mutex::new(None);
 static HANDLER: Once = Once::new();
 
 impl TestCluster {
-    fn start(tools: &[tools::Tool]) -> Result<Self> {
+    fn start(tools: &[tools::Tool], node: Option<Node>) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("odoofleet-test-").tempdir().context("no temporary folder")?;
         let layout = Layout::below(dir.path());
         tools::install(tools, &layout.bin())?;
@@ -81,7 +126,7 @@ impl TestCluster {
         let cluster = Self { layout: layout.clone(), daemons: daemons.clone(), dir: Some(dir) };
         let ports = Ports::free()?;
         let task = ui::Task::start("Starting a cluster for the tests");
-        if let Err(error) = ControlPlane::new(layout, ports, daemons).start() {
+        if let Err(error) = ControlPlane::new(layout, ports, daemons).with_node(node).start() {
             drop(task);
             return Err(error.context(format!("the logs are kept in {}", cluster.keep().display())));
         }

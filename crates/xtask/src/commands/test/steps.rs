@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Value, json};
 
 use super::bench::Bench;
 use crate::cluster::Layout;
 use crate::commands::generate;
-use crate::{chart, exec, operator, repo, tools};
+use crate::images::odoo;
+use crate::{chart, exec, images, operator, repo, tools};
 
 /// Crates that decide, and so see neither runtime nor client.
 const PURE: [&str; 2] = ["odoofleet-api", "odoofleet-core"];
@@ -105,12 +107,42 @@ pub fn end_to_end(bench: &mut Bench) -> Result<()> {
     exec::stream(&mut e2e_command(cluster, &charts))
 }
 
+pub fn real(bench: &mut Bench) -> Result<()> {
+    let Some(cluster) = bench.real_cluster()? else { return Ok(()) };
+    let layout = &cluster.layout;
+    let charts = layout.path("charts");
+    operator::build(&layout.bin(), false)?;
+    chart::package(&repo::path("charts/odoo"), &charts)?;
+    let odoo: Vec<Value> =
+        cluster.odoo.iter().map(|odoo| json!({"series": odoo.series, "values": odoo.values()})).collect();
+    let facts = json!({
+        "odoo": odoo,
+        "runtime": images::runtime_values(),
+        "values": images::values()?,
+        "postgresMajor": images::POSTGRES_MAJOR,
+        "node": cluster.address,
+    });
+    let mut command = cargo();
+    // One after the other: a scenario may take all of the machine.
+    command.args(["test", "--package", "e2e", "--test", "real", "--no-fail-fast", "--", "--test-threads=1"]);
+    exec::stream(setup(&mut command, layout, &charts).env("E2E_REAL", facts.to_string()))?;
+    if cluster.odoo.is_empty() {
+        bench.skip("every scenario with Odoo", &format!("none was given. {}", odoo::HOW));
+    }
+    Ok(())
+}
+
 fn e2e_command(cluster: &Layout, charts: &Path) -> Command {
     let mut command = cargo();
     command.args(["test", "--package", "e2e", "--no-fail-fast", "--", "--test-threads=4"]);
-    command.env("E2E_KUBECONFIG", cluster.kubeconfig()).env("E2E_BIN", cluster.bin());
-    command.env("E2E_CHARTS", charts).env("E2E_REPO", repo::root());
+    setup(&mut command, cluster, charts);
     command
+}
+
+/// Tells scenarios where everything is.
+fn setup<'a>(command: &'a mut Command, cluster: &Layout, charts: &Path) -> &'a mut Command {
+    command.env("E2E_KUBECONFIG", cluster.kubeconfig()).env("E2E_BIN", cluster.bin());
+    command.env("E2E_CHARTS", charts).env("E2E_REPO", repo::root())
 }
 
 fn cargo() -> Command {

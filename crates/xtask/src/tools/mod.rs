@@ -1,6 +1,5 @@
 //! The tools that we build from source: one Go module each in `e2e/tools`, cached by content.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
@@ -12,6 +11,13 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::{exec, repo, ui};
+
+mod go;
+mod list;
+
+pub use go::require_go;
+use go::{Go, GoMod};
+pub use list::*;
 
 /// A tool, or several that share a module.
 #[derive(Clone, Copy)]
@@ -25,38 +31,6 @@ pub struct Tool {
     /// Files of the tool's own module to keep beside the binaries.
     files: &'static [&'static str],
 }
-
-/// The store of the control plane.
-pub const ETCD: Tool = Tool { name: "etcd", module: "etcd", only: None, files: &[] };
-/// API server, controller manager, scheduler and kubectl.
-pub const KUBERNETES: Tool = Tool { name: "kubernetes", module: "kubernetes", only: None, files: &[] };
-/// kubectl alone, for a cluster that exists already.
-pub const KUBECTL: Tool =
-    Tool { name: "kubectl", module: "kubernetes", only: Some("k8s.io/kubernetes/cmd/kubectl"), files: &[] };
-/// The Helm CLI.
-pub const HELM: Tool = Tool { name: "helm", module: "helm", only: None, files: &[] };
-/// Plays nodes, pods and volumes; its stages say how.
-pub const KWOK: Tool = Tool {
-    name: "kwok",
-    module: "kwok",
-    only: None,
-    files: &[
-        "kustomize/stage/node/fast/node-initialize.yaml",
-        "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
-        "kustomize/stage/pod/fast/pod-ready.yaml",
-        "kustomize/stage/pod/fast/pod-complete.yaml",
-        "kustomize/stage/pod/fast/pod-delete.yaml",
-        "kustomize/stage/volume/fast/pvc-provision.yaml",
-        "kustomize/stage/volume/fast/pvc-delete.yaml",
-        "kustomize/stage/volume/fast/pv-bind.yaml",
-        "kustomize/stage/volume/fast/pv-delete.yaml",
-    ],
-};
-/// An OCI registry, for tests.
-pub const REGISTRY: Tool = Tool { name: "registry", module: "registry", only: None, files: &[] };
-
-/// What a control plane of ours needs.
-pub const CONTROL_PLANE: [Tool; 4] = [ETCD, KUBERNETES, HELM, KWOK];
 
 /// Builds what the cache lacks, and links every binary into `bin`.
 pub fn install(tools: &[Tool], bin: &Path) -> Result<()> {
@@ -240,107 +214,28 @@ pub fn key(parts: &[&str]) -> String {
     HEXLOWER.encode(&hash.finalize()[..6])
 }
 
-/// The Go of this machine.
-struct Go {
-    version: String,
-    platform: String,
-}
-
-impl Go {
-    /// Finds it, or says what to do.
-    fn find() -> Result<Self> {
-        let module = repo::path("e2e/tools/kubernetes");
-        let go_mod = fs::read_to_string(module.join("go.mod")).context("cannot read e2e/tools/kubernetes/go.mod")?;
-        let needed = GoMod::parse(&go_mod).go;
-        let remedy = format!("Install Go {needed} or newer from https://go.dev/dl/ and put its bin folder into PATH");
-        let mut ask = Command::new("go");
-        ask.args(["env", "GOVERSION", "GOOS", "GOARCH"]).current_dir(&module);
-        let said = exec::output(&mut ask).map_err(|error| anyhow!("{error:#}\n{remedy}"))?;
-        let mut lines = said.lines().map(str::to_owned);
-        let version = lines.next().unwrap_or_default();
-        if !new_enough(&version, &needed) {
-            bail!("{version} is too old. {remedy}");
-        }
-        Ok(Self { version, platform: lines.collect::<Vec<_>>().join("/") })
-    }
-}
-
-/// Fails with what to do if Go is missing or too old.
-pub fn require_go() -> Result<()> {
-    Go::find().map(|_| ())
-}
-
-fn new_enough(version: &str, needed: &str) -> bool {
-    let numbers = |text: &str| -> Vec<u32> {
-        let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>();
-        text.trim_start_matches("go").split('.').map(|part| digits(part).parse().unwrap_or(0)).collect()
-    };
-    numbers(version) >= numbers(needed)
-}
-
-/// What we need of a `go.mod`.
-struct GoMod {
-    go: String,
-    tools: Vec<String>,
-    required: BTreeMap<String, String>,
-}
-
-impl GoMod {
-    fn parse(text: &str) -> Self {
-        let mut parsed = Self { go: String::new(), tools: Vec::new(), required: BTreeMap::new() };
-        let mut block = None;
-        for line in text.lines() {
-            let line = line.split("//").next().unwrap_or_default().trim();
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match (words.as_slice(), block) {
-                ([keyword, "("], _) => block = Some(*keyword),
-                ([")"], _) => block = None,
-                (["go", version], None) => parsed.go = String::from(*version),
-                (["tool", package], None) | ([package], Some("tool")) => parsed.tools.push((*package).to_owned()),
-                (["require", path, version], None) | ([path, version], Some("require")) => {
-                    parsed.required.insert((*path).to_owned(), (*version).to_owned());
-                }
-                _ => {}
-            }
-        }
-        parsed
-    }
-
-    /// The module that holds a package, and its version.
-    fn provider(&self, package: &str) -> Option<(&str, &str)> {
-        let holds =
-            |path: &str| package == path || package.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-        let module = self.required.iter().filter(|(path, _)| holds(path)).max_by_key(|(path, _)| path.len());
-        module.map(|(path, version)| (path.as_str(), version.as_str()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GO_MOD: &str = "// About it.\nmodule x\n\ngo 1.26.0\n\ntool (\n\tk8s.io/kubernetes/cmd/kubectl\n)\n\n\
-        require (\n\tk8s.io/kubernetes v1.36.3 // indirect\n\tk8s.io/kube v0.1.0\n)\n\
-        require go.etcd.io/etcd/server/v3 v3.6.8\ntool go.etcd.io/etcd/server/v3\nreplace (\n\ta => b v1.0.0\n)\n";
-
-    #[test]
-    fn a_go_mod_tells_tools_and_versions() {
-        let parsed = GoMod::parse(GO_MOD);
-        assert_eq!(parsed.go, "1.26.0");
-        assert_eq!(parsed.tools, ["k8s.io/kubernetes/cmd/kubectl", "go.etcd.io/etcd/server/v3"]);
-        assert_eq!(parsed.provider("k8s.io/kubernetes/cmd/kubectl"), Some(("k8s.io/kubernetes", "v1.36.3")));
-        assert_eq!(parsed.provider("go.etcd.io/etcd/server/v3"), Some(("go.etcd.io/etcd/server/v3", "v3.6.8")));
-        assert_eq!(parsed.provider("k8s.io/kubelet"), None);
-    }
-
     #[test]
     fn every_tool_of_the_repository_has_a_version() {
-        for tool in [ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY] {
+        for tool in [&[ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY][..], &REAL_NODE].concat() {
             let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
             let parsed = GoMod::parse(&fs::read_to_string(&file).unwrap());
             let package = tool.only.map_or_else(|| parsed.tools[0].clone(), str::to_owned);
             assert!(parsed.provider(&package).is_some(), "{package} in {}", file.display());
         }
+    }
+
+    #[test]
+    fn the_node_is_of_the_version_of_the_control_plane() {
+        let version = |tool: Tool| {
+            let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
+            let parsed = GoMod::parse(&fs::read_to_string(file).unwrap());
+            parsed.provider("k8s.io/kubernetes/cmd/any").map(|(_, version)| version.to_owned()).unwrap()
+        };
+        assert_eq!(version(NODE), version(KUBERNETES));
     }
 
     #[test]
@@ -366,15 +261,6 @@ mod tests {
         assert!(flags.contains("gitVersion=v1.36.3"), "{flags}");
         assert!(flags.contains("gitMajor=1 ") && flags.ends_with("gitMinor=36"), "{flags}");
         assert_eq!(ldflags("helm.sh/helm/v4", "v4.3.1"), "-s -w");
-    }
-
-    #[test]
-    fn go_versions_compare_by_number() {
-        assert!(new_enough("go1.26.8", "1.26.0"));
-        assert!(new_enough("go1.27rc1", "1.26.0"));
-        assert!(!new_enough("go1.9", "1.26.0"));
-        assert!(!new_enough("go1.25.10", "1.26.0"));
-        assert!(!new_enough("", "1.26.0"));
     }
 
     #[test]

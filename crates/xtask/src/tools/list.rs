@@ -1,0 +1,52 @@
+//! Which tools there are.
+
+use super::Tool;
+
+/// The store of the control plane.
+pub const ETCD: Tool = Tool { name: "etcd", module: "etcd", only: None, files: &[] };
+/// API server, controller manager, scheduler and kubectl.
+pub const KUBERNETES: Tool = Tool { name: "kubernetes", module: "kubernetes", only: None, files: &[] };
+/// kubectl alone, for a cluster that exists already.
+pub const KUBECTL: Tool =
+    Tool { name: "kubectl", module: "kubernetes", only: Some("k8s.io/kubernetes/cmd/kubectl"), files: &[] };
+/// The Helm CLI.
+pub const HELM: Tool = Tool { name: "helm", module: "helm", only: None, files: &[] };
+/// Plays nodes, pods and volumes; its stages say how.
+pub const KWOK: Tool = Tool {
+    name: "kwok",
+    module: "kwok",
+    only: None,
+    files: &[
+        "kustomize/stage/node/fast/node-initialize.yaml",
+        "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+        "kustomize/stage/pod/fast/pod-ready.yaml",
+        "kustomize/stage/pod/fast/pod-complete.yaml",
+        "kustomize/stage/pod/fast/pod-delete.yaml",
+        "kustomize/stage/volume/fast/pvc-provision.yaml",
+        "kustomize/stage/volume/fast/pvc-delete.yaml",
+        "kustomize/stage/volume/fast/pv-bind.yaml",
+        "kustomize/stage/volume/fast/pv-delete.yaml",
+    ],
+};
+/// An OCI registry, for tests.
+pub const REGISTRY: Tool = Tool { name: "registry", module: "registry", only: None, files: &[] };
+
+/// What a control plane of ours needs.
+pub const CONTROL_PLANE: [Tool; 4] = [ETCD, KUBERNETES, HELM, KWOK];
+
+/// kubelet and kube-proxy, of the version of the control plane.
+pub const NODE: Tool = Tool { name: "node", module: "node", only: None, files: &[] };
+/// containerd, its shim and ctr.
+pub const CONTAINERD: Tool = Tool { name: "containerd", module: "containerd", only: None, files: &[] };
+/// The name service of a cluster.
+pub const COREDNS: Tool = Tool { name: "coredns", module: "coredns", only: None, files: &[] };
+/// Makes volumes out of folders of the node.
+pub const VOLUMES: Tool = Tool { name: "volumes", module: "volumes", only: None, files: &[] };
+
+/// What a real node needs beside the control plane.
+pub const REAL_NODE: [Tool; 4] = [CONTAINERD, NODE, COREDNS, VOLUMES];
+
+/// What a control plane with a real node needs.
+pub fn real() -> Vec<Tool> {
+    [&[ETCD, KUBERNETES, HELM][..], &REAL_NODE].concat()
+}
