@@ -27,7 +27,7 @@ TABLE = {
         "odoocustomers": f"{VIEW} update patch", "odootemplates": f"{VIEW} update patch", "odooenvironments": f"{VIEW} update patch",
         "odoocustomers/status": "update patch", "odootemplates/status": "update patch", "odooenvironments/status": "update patch",
         "secrets": CRUD, "configmaps": CRUD, "services": CRUD, "persistentvolumeclaims": CRUD, "deployments": CRUD, "statefulsets": CRUD,
-        "jobs": CRUD, "cronjobs": CRUD, "serviceaccounts": HELM, "ingresses": HELM, "networkpolicies": HELM, "poddisruptionbudgets": HELM,
+        "jobs": CRUD, "cronjobs": CRUD, "serviceaccounts": HELM, "ingresses": CRUD, "networkpolicies": HELM, "poddisruptionbudgets": HELM,
         "horizontalpodautoscalers": HELM, "pods": f"{VIEW} delete", "deployments/scale": SCALE, "statefulsets/scale": SCALE,
         "controllerrevisions": "get list watch create delete", "events.k8s.io": "create patch"},
 }
