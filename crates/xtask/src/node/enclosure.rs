@@ -17,6 +17,8 @@ use super::network::Network;
 use crate::cluster::process::Daemons;
 use crate::exec;
 
+/// Locally administered.
+const BRIDGE_ADDRESS: &str = "02:0d:00:f1:ee:01";
 const DAEMON: &str = "enclosure";
 const ENTER: &str = include_str!("enter.sh");
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -91,7 +93,9 @@ impl Enclosure {
             &["ip", "link", "set", "uplink", "up"],
             &["ip", "route", "add", "default", "via", &gateway],
             // Made now and not by the first pod, as the name service listens on it.
-            &["ip", "link", "add", "cni0", "type", "bridge"],
+            // Left to itself, a bridge takes the lowest address of its pods' links: with each pod that comes or goes, the others
+            // would look for their gateway where it no longer is, for as long as their kernels remember.
+            &["ip", "link", "add", "cni0", "address", BRIDGE_ADDRESS, "type", "bridge"],
             &["ip", "address", "add", &bridge, "dev", "cni0"],
             &["ip", "link", "set", "cni0", "up"],
             &["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"],
