@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::exit;
+use std::process::{Command, exit};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use super::{proc, watch};
 use crate::cluster::ports::Ports;
 use crate::cluster::process::Daemons;
 use crate::cluster::{self, ControlPlane, Kube, Layout};
+use crate::node::Node;
+use crate::node::enclosure::Enclosure;
 use crate::{chart, operator, repo, tools, ui};
 
 /// The parts whose CPU time is that of the control plane.
@@ -44,26 +46,27 @@ pub struct Peak {
 }
 
 impl Lab {
-    /// Builds and starts everything. The operator is built with optimisations.
-    pub fn start(workers: u16) -> Result<Self> {
+    /// Builds and starts everything, with a real node if one is given. The operator is built with optimisations.
+    pub fn start(workers: u16, node: Option<Node>) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("odoofleet-bench-").tempdir().context("no temporary folder")?;
         let layout = Layout::below(dir.path());
-        tools::install(&tools::CONTROL_PLANE, &layout.bin())?;
+        let wanted = if node.is_some() { tools::real() } else { tools::CONTROL_PLANE.to_vec() };
+        tools::install(&wanted, &layout.bin())?;
         operator::build(&layout.bin(), true)?;
         let chart = chart::package(&repo::path("charts/odoo"), &layout.path("charts"))?;
         let daemons = Daemons::attached(&layout.run(), &layout.logs());
         end_on_interrupt(&daemons, dir.path())?;
         let ports = Ports::free()?;
         let lab = Self { layout, daemons, ports, workers, dir: Some(dir), chart, peak: Peak::default() };
-        match lab.start_all() {
+        match lab.start_all(node) {
             Ok(()) => Ok(lab),
             Err(error) => Err(error.context(format!("the logs are kept in {}", lab.keep().display()))),
         }
     }
 
-    fn start_all(&self) -> Result<()> {
+    fn start_all(&self, node: Option<Node>) -> Result<()> {
         let task = ui::Task::start("Starting a cluster and the operator");
-        ControlPlane::new(self.layout.clone(), self.ports, self.daemons.clone()).start()?;
+        ControlPlane::new(self.layout.clone(), self.ports, self.daemons.clone()).with_node(node).start()?;
         operator::install_chart(&self.layout)?;
         operator::write_identity(&self.layout)?;
         self.start_operator()?;
@@ -86,6 +89,20 @@ impl Lab {
     /// The administrator's tools.
     pub fn kube(&self) -> Kube {
         self.layout.kube()
+    }
+
+    /// containerd's client, inside the real node.
+    pub fn ctr(&self) -> Result<Command> {
+        let enclosure = Enclosure::current(&self.daemons).ok_or_else(|| anyhow!("there is no real node"))?;
+        let file = self.layout.path("node/config/containerd.toml");
+        let config = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let socket = config.lines().find_map(|line| line.strip_prefix("address = "));
+        let socket = socket.ok_or_else(|| anyhow!("{} names no socket", file.display()))?;
+        let mut ctr = enclosure.command(self.layout.bin().join("ctr"));
+        // It would warn of old control groups, which the machine has or has not.
+        ctr.env("CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS", "1");
+        ctr.args(["--address", socket.trim_matches('"'), "--namespace", "k8s.io"]);
+        Ok(ctr)
     }
 
     /// The packaged chart.

@@ -11,6 +11,7 @@ mod lab;
 mod power;
 mod proc;
 mod rates;
+mod real;
 mod report;
 mod requests;
 mod restart;
@@ -25,9 +26,12 @@ use report::Report;
 /// Measure the operator beside the Helm CLI, in a cluster of its own.
 ///
 /// Pods are played by kwok, so the figures are those of the operator, Helm and the control plane. Nothing passes or fails:
-/// the goals stand beside the figures. Let the machine do nothing else meanwhile.
+/// the goals stand beside the figures. Let the machine do nothing else meanwhile. `bench real` measures an Odoo that runs.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// How many environments.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=10_000))]
     environments: u32,
@@ -39,16 +43,35 @@ pub struct Args {
     markdown: bool,
 }
 
+#[derive(clap::Subcommand)]
+enum Part {
+    /// Measure one environment on a real node: from `kubectl apply` to the first page, and its memory.
+    Real(real::Args),
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
+    match &args.part {
+        Some(Part::Real(args)) => real::run(args),
+        None => compare(args),
+    }
+}
+
+fn compare(args: &Args) -> Result<()> {
     if !cfg!(target_os = "linux") {
         bail!("`bench` reads the processes' CPU time and memory from /proc, which only Linux has");
     }
-    let mut lab = Lab::start(args.workers)?;
-    match measure(&mut lab, &Fleet::new(args.environments)) {
+    let mut lab = Lab::start(args.workers, None)?;
+    let measured = measure(&mut lab, &Fleet::new(args.environments));
+    finish(lab, measured, args.markdown)
+}
+
+/// Ends the cluster and prints the table, or says where the logs are.
+fn finish(lab: Lab, measured: Result<Report>, markdown: bool) -> Result<()> {
+    match measured {
         Ok(report) => {
             lab.discard()?;
-            println!("\n{}", if args.markdown { report.markdown() } else { report.table() });
+            println!("\n{}", if markdown { report.markdown() } else { report.table() });
             Ok(())
         }
         Err(error) => {
@@ -60,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// All measurements, in an order in which each begins with what it needs.
 fn measure(lab: &mut Lab, fleet: &Fleet) -> Result<Report> {
-    let mut report = Report::default();
+    let mut report = Report::new(["measured", "OdooFleet", "Helm CLI", "goal"]);
     ui::heading("Installs");
     rates::installs(lab, fleet, &mut report)?;
     ui::heading("Changes");

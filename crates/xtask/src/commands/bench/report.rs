@@ -4,17 +4,20 @@ use super::lab::Peak;
 use super::stats::mebibytes;
 
 /// What was measured.
-#[derive(Default)]
 pub struct Report {
+    head: [String; 4],
     rows: Vec<[String; 4]>,
 }
 
-const HEAD: [&str; 4] = ["measured", "OdooFleet", "Helm CLI", "goal"];
-
 impl Report {
+    /// An empty one with these columns.
+    pub fn new(head: [&str; 4]) -> Self {
+        Self { head: head.map(str::to_owned), rows: Vec::new() }
+    }
+
     /// Adds a row.
-    pub fn add(&mut self, what: impl Into<String>, ours: impl Into<String>, cli: impl Into<String>, goal: &str) {
-        self.rows.push([what.into(), ours.into(), cli.into(), goal.to_owned()]);
+    pub fn add(&mut self, what: impl Into<String>, first: impl Into<String>, second: impl Into<String>, goal: &str) {
+        self.rows.push([what.into(), first.into(), second.into(), goal.to_owned()]);
     }
 
     /// Adds the memory.
@@ -26,27 +29,26 @@ impl Report {
 
     /// For a terminal.
     pub fn table(&self) -> String {
-        let head = HEAD.map(str::to_owned);
-        let widths: Vec<usize> = (0..HEAD.len())
-            .map(|column| self.all(&head).map(|row| row[column].chars().count()).max().unwrap_or_default())
+        let widths: Vec<usize> = (0..self.head.len())
+            .map(|column| self.all().map(|row| row[column].chars().count()).max().unwrap_or_default())
             .collect();
         let line = |row: &[String; 4]| {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
-        self.all(&head).map(line).collect::<Vec<_>>().join("\n")
+        self.all().map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// For a document.
     pub fn markdown(&self) -> String {
         let line = |row: &[String; 4]| format!("| {} |", row.join(" | "));
-        let mut lines = vec![line(&HEAD.map(str::to_owned)), "|---|---|---|---|".to_owned()];
+        let mut lines = vec![line(&self.head), "|---|---|---|---|".to_owned()];
         lines.extend(self.rows.iter().map(line));
         lines.join("\n")
     }
 
-    fn all<'a>(&'a self, head: &'a [String; 4]) -> impl Iterator<Item = &'a [String; 4]> {
-        std::iter::once(head).chain(&self.rows)
+    fn all(&self) -> impl Iterator<Item = &[String; 4]> {
+        std::iter::once(&self.head).chain(&self.rows)
     }
 }
 
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
 
     fn report() -> Report {
-        let mut report = Report::default();
+        let mut report = Report::new(["measured", "OdooFleet", "Helm CLI", "goal"]);
         report.add("installs", "10.0/s", "5.0/s", "≥ 1.3×");
         report.add("one", "1", "", "");
         report

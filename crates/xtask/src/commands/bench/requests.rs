@@ -56,7 +56,8 @@ impl Writes {
     }
 }
 
-fn label<'a>(labels: &'a str, name: &str) -> &'a str {
+/// The value of a label in a series' labels.
+pub fn label<'a>(labels: &'a str, name: &str) -> &'a str {
     let begin = |text: &'a str, sign: &str| text.split_once(&format!("{sign}{name}=\"")).map(|(_, rest)| rest);
     let value = begin(labels, "{").or_else(|| begin(labels, ","));
     value.and_then(|rest| rest.split_once('"')).map_or("", |(value, _)| value)

@@ -3,14 +3,33 @@
 use std::time::Duration;
 
 /// The value in the middle; of an even number of values the mean of the two.
-pub fn median(values: &[Duration]) -> Duration {
+pub fn median<T: Copy + Default + Ord + Mean>(values: &[T]) -> T {
     let mut sorted = values.to_vec();
     sorted.sort();
     let middle = sorted.len() / 2;
     match (sorted.get(middle), sorted.len() % 2) {
-        (None, _) => Duration::ZERO,
+        (None, _) => T::default(),
         (Some(value), 1) => *value,
-        (Some(value), _) => (*value + sorted[middle - 1]) / 2,
+        (Some(value), _) => value.mean(sorted[middle - 1]),
+    }
+}
+
+/// What has a mean.
+pub trait Mean {
+    /// The mean of two.
+    #[must_use]
+    fn mean(self, other: Self) -> Self;
+}
+
+impl Mean for Duration {
+    fn mean(self, other: Self) -> Self {
+        (self + other) / 2
+    }
+}
+
+impl Mean for u64 {
+    fn mean(self, other: Self) -> Self {
+        self.midpoint(other)
     }
 }
 
