@@ -154,8 +154,10 @@ class Prepare:
     def initialise(self, bootstrapped):
         wanted = self.settings["bootstrap"]
         self.code.check(self.settings)
-        if pod.secret(pod.ADMINISTRATOR) == "":
-            raise Failure("ConfigurationInvalid", "The Secret of bootstrap.existingSecret holds an empty password. Give one, or no Secret.")
+        password, named = pod.secret(pod.ADMINISTRATOR), wanted.get("existingSecret")
+        if password == "" or (named and password is None):
+            raise Failure("ConfigurationInvalid", f"The Secret {named or 'of bootstrap'} holds no key administrator_password, or an empty password. "
+                          "Add it, or name no Secret.")
         self.begin()
         if bootstrapped:
             return

@@ -17,7 +17,7 @@
   "refresh" .Values.git.refresh
   "baseUrl" (include "odoo.baseUrl" .)
   "reportUrl" "http://127.0.0.1:8069"
-  "bootstrap" (omit .Values.bootstrap "existingSecret")
+  "bootstrap" .Values.bootstrap
   "modules" .Values.modules
   | toJson -}}
 {{- end }}

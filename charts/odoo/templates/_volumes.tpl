@@ -15,7 +15,8 @@
 - {name: mail, secret: {secretName: {{ . | quote }}, items: [{key: password, path: password}]}}
 {{- end }}
 {{- if eq (index . 1) "web" }}{{ with $v.bootstrap.existingSecret }}
-- {name: bootstrap, secret: {secretName: {{ . | quote }}, items: [{key: administrator_password, path: password}]}}
+# Optional: it counts for a new database alone, and prepare asks for it there. A database that is there starts without it.
+- {name: bootstrap, secret: {secretName: {{ . | quote }}, optional: true, items: [{key: administrator_password, path: password}]}}
 {{- end }}{{ end }}
 {{- with $v.license.existingSecret }}
 # Mounted whole, so that a renewal arrives without a restart; Odoo starts without a licence too.

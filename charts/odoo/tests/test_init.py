@@ -45,7 +45,7 @@ class InitContainers(Case):
 
     def test_first_password_is_seen_by_prepare_alone(self):
         volume = next(v for v in self.full.pod()["volumes"] if v["name"] == "bootstrap")
-        self.assertEqual(volume["secret"], {"secretName": "first", "items": [{"key": "administrator_password", "path": "password"}]})
+        self.assertEqual(volume["secret"], {"secretName": "first", "optional": True, "items": [{"key": "administrator_password", "path": "password"}]})
         users = [(p["metadata"]["labels"]["app.kubernetes.io/component"], c["name"]) for p in self.full.pods()
                  for c in p["spec"].get("initContainers", []) + p["spec"]["containers"] if "bootstrap" in str(c["volumeMounts"])]
         self.assertEqual(users, [("web", "prepare")])
@@ -69,7 +69,7 @@ class Told(Case):
                        {"url": "ssh://git@git.example.com:2222/acme/more.git", "ref": "0a1b2c3", "path": "."}],
             "addonsImage": "registry.example.com/addons:7", "refresh": "2026-11", "baseUrl": "http://erp.example.com", "reportUrl": "http://127.0.0.1:8069",
             "bootstrap": {"adminLogin": "admin", "languages": ["zh_CN"], "country": "CN", "timeZone": "Asia/Shanghai", "demo": False,
-                          "databaseUuid": ""},
+                          "databaseUuid": "", "existingSecret": "first"},
             "modules": {"install": ["sale_management"], "update": "Auto", "named": ["acme_sale"]}})
 
     def test_defaults(self):

@@ -161,6 +161,10 @@ class Refused(Fake):
     def test_an_empty_administrators_password(self):
         (self.pod.root / "secrets/bootstrap/password").write_text("\n", encoding="utf-8")
         self.fails("ConfigurationInvalid", "empty password")
+        # A Secret that is named and not there is no random password that nobody knows.
+        (self.pod.root / "secrets/bootstrap/password").unlink()
+        self.pod.prepare["bootstrap"]["existingSecret"] = "acme-admin"
+        self.fails("ConfigurationInvalid", "The Secret acme-admin holds no key administrator_password")
         # A Secret is no part of what is remembered: a corrected one counts at once.
         (self.pod.root / "secrets/bootstrap/password").write_text("better\n", encoding="utf-8")
         self.runs()

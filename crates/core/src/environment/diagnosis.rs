@@ -68,9 +68,19 @@ fn worst(problems: &[Diagnosis]) -> Option<Diagnosis> {
     let of_node =
         |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(refusal) if refusal.reason == Reason::NodeDown);
     let broken = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(_));
-    let found =
-        problems.iter().find(|problem| of_node(problem)).or_else(|| problems.iter().find(|problem| broken(problem)));
+    let unreachable = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(refusal) if refusal.reason == Reason::DatabaseUnreachable);
+    // That the database is not ready explains why it cannot be reached.
+    let explained = problems.iter().any(of_database);
+    let found = problems
+        .iter()
+        .find(|problem| of_node(problem))
+        .or_else(|| problems.iter().find(|problem| broken(problem) && !(explained && unreachable(problem))));
     found.or_else(|| problems.first()).cloned()
+}
+
+fn of_database(problem: &Diagnosis) -> bool {
+    let (Diagnosis::Waiting(refusal) | Diagnosis::Broken(refusal)) = problem else { return false };
+    matches!(refusal.reason, Reason::WaitingForDatabase | Reason::DatabaseDown)
 }
 
 fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Diagnosis> {
@@ -360,6 +370,15 @@ mod tests {
         let of_database = r#"{"error": {"reason": "DatabaseMajorMismatch", "message": "16 is not 15"}}"#;
         let found = diagnosis((0, vec![]), (0, vec![pod(DATABASE, vec![init("version", 1, of_database)])]));
         assert_eq!(reason(&found), (true, Reason::DatabaseMajorMismatch));
+    }
+
+    #[test]
+    fn that_a_starting_database_cannot_be_reached_yet_is_no_error() {
+        let unreachable = r#"{"error": {"reason": "DatabaseUnreachable", "message": "no route"}}"#;
+        let web = || (0, vec![pod(WEB, vec![init("configure", 1, unreachable)])]);
+        let starting = (0, vec![pod(DATABASE, vec![container(Some("ContainerCreating"), None, 0)])]);
+        assert_eq!(reason(&diagnosis(web(), starting)), (false, Reason::WaitingForDatabase));
+        assert_eq!(reason(&diagnosis(web(), (1, vec![]))), (true, Reason::DatabaseUnreachable));
     }
 
     #[test]

@@ -9,13 +9,23 @@ use crate::observed::{Pod, Running};
 pub fn tell(status: &mut OdooEnvironmentStatus, running: &Running) {
     let mut pods: Vec<&Pod> = running.pods.iter().filter(|pod| !pod.deleting).collect();
     pods.sort_by_key(|pod| std::cmp::Reverse((pod.created_at, pod.uid.clone())));
-    if let Some(database) = pods.iter().find_map(|pod| told(pod).find_map(|told| told.database.clone())) {
+    if let Some(database) = pods.iter().find_map(|pod| database(pod)) {
         status.database = Some(merged(status.database.as_ref(), database));
     }
-    let addons = pods.iter().map(|pod| told(pod).filter_map(|told| told.addon.clone()).collect::<Vec<AddonStatus>>());
-    if let Some(addons) = addons.into_iter().find(|addons| !addons.is_empty()) {
+    // A pod that has got as far as its database without addons has none.
+    let newest =
+        pods.iter().map(|pod| (addons(pod), database(pod))).find(|told| !told.0.is_empty() || told.1.is_some());
+    if let Some((addons, _)) = newest {
         status.addons = addons;
     }
+}
+
+fn database(pod: &Pod) -> Option<DatabaseStatus> {
+    told(pod).find_map(|told| told.database.clone())
+}
+
+fn addons(pod: &Pod) -> Vec<AddonStatus> {
+    told(pod).filter_map(|told| told.addon.clone()).collect()
 }
 
 fn told(pod: &Pod) -> impl Iterator<Item = &Told> {
@@ -94,6 +104,14 @@ mod tests {
         let newest = after(&told, vec![pod("a", 1, &[ADDON, DATABASE]), pod("c", 3, &[newer])]);
         assert_eq!(newest.database.as_ref().unwrap().fingerprint.as_deref(), Some("f2"));
         assert_eq!(after(&newest, vec![]), newest, "stopped");
+    }
+
+    #[test]
+    fn addons_go_when_a_pod_gets_as_far_as_its_database_without_them() {
+        let told = after(&OdooEnvironmentStatus::default(), vec![pod("a", 1, &[ADDON, DATABASE])]);
+        let plan = r#"{"plan": {"action": "Nothing"}}"#;
+        assert_eq!(after(&told, vec![pod("b", 2, &[plan])]).addons, told.addons, "it may still be fetching");
+        assert_eq!(after(&told, vec![pod("b", 2, &[plan, DATABASE])]).addons, vec![]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub const PACE: Duration = Duration::from_millis(250);
 /// phase, an operation, a result, a failure, or the state of a condition.
 pub fn may_wait(written: &OdooEnvironmentStatus, next: &OdooEnvironmentStatus, since: Duration) -> Option<Duration> {
     let rest = PACE.checked_sub(since).filter(|rest| !rest.is_zero())?;
-    (without_progress(written) == without_progress(next)).then_some(rest)
+    // What is written already waits for nothing.
+    (written != next && without_progress(written) == without_progress(next)).then_some(rest)
 }
 
 fn without_progress(status: &OdooEnvironmentStatus) -> OdooEnvironmentStatus {
@@ -64,6 +65,7 @@ mod tests {
         let wait = |since| may_wait(&written, &next, since);
         assert_eq!(wait(Duration::from_millis(50)), Some(Duration::from_millis(200)));
         assert_eq!(wait(PACE), None);
+        assert_eq!(may_wait(&written, &written, Duration::ZERO), None, "nothing is to be written");
         assert_eq!(wait(Duration::from_secs(9)), None);
     }
 

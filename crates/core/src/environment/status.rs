@@ -7,6 +7,7 @@ use odoofleet_api::environment::{
     Endpoint, Expose, OdooEnvironmentSpec, OdooEnvironmentStatus, Phase, Placement, ReleaseStatus, TemplateStatus,
     WorkloadStatus,
 };
+use odoofleet_api::template::WorkloadRole;
 use odoofleet_api::{OdooEnvironment, labels};
 
 use super::diagnosis::{Diagnosis, diagnose, last_failure};
@@ -65,7 +66,7 @@ enum Standing {
 pub fn derive(inputs: &StatusInputs<'_>) -> OdooEnvironmentStatus {
     let environment = inputs.environment;
     let generation = environment.metadata.generation.unwrap_or_default();
-    let plan = inputs.wanted.map_or_else(|_| StopPlan::default(), |wanted| wanted.stop_plan.clone());
+    let plan = stop_plan(inputs);
     let replicas = replicas(inputs);
     let view = view(inputs, &diagnose(replicas, inputs.running, &plan));
     let mut status = inputs.before.clone();
@@ -102,8 +103,17 @@ fn replicas(inputs: &StatusInputs<'_>) -> i32 {
     let left_alone = paused || held || matches!(inputs.step, Step::Refuse(_));
     match inputs.wanted {
         Ok(wanted) if !left_alone => wanted.replicas,
-        _ => inputs.running.workloads.iter().map(|workload| workload.replicas).max().unwrap_or_default(),
+        _ => {
+            let plan = stop_plan(inputs);
+            let others = inputs.running.workloads.iter().filter(|workload| plan.role(workload) != WorkloadRole::Page);
+            others.map(|workload| workload.replicas).max().unwrap_or_default()
+        }
     }
+}
+
+/// What is refused may have no plan: then the charts' own words and the rules for unlisted workloads hold.
+fn stop_plan(inputs: &StatusInputs<'_>) -> StopPlan {
+    inputs.wanted.map_or_else(|_| StopPlan::default(), |wanted| wanted.stop_plan.clone())
 }
 
 fn annotation(environment: &OdooEnvironment, key: &str) -> Option<String> {
@@ -348,3 +358,7 @@ fn conditions(inputs: &StatusInputs<'_>, view: &View) -> Vec<Wanted> {
     }
     all
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,61 @@
+use odoofleet_api::template::WorkloadKind;
+use serde_json::json;
+
+use super::*;
+use crate::observed::Workload;
+
+fn workload(name: &str, role: WorkloadRole, replicas: i32, replicas_before_stop: Option<i32>) -> Workload {
+    Workload {
+        kind: WorkloadKind::Deployment,
+        name: name.into(),
+        release: "acme-prod".into(),
+        role,
+        live: false,
+        replicas,
+        current_replicas: replicas,
+        ready_replicas: replicas,
+        observed: true,
+        updated: true,
+        replicas_before_stop,
+        selector: std::collections::BTreeMap::default(),
+        resource_version: "1".into(),
+    }
+}
+
+fn phase(running: &Running, refusal: &Refusal) -> (Phase, Option<String>) {
+    let environment: OdooEnvironment = serde_json::from_value(json!({
+        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment", "metadata": { "name": "acme-prod" },
+        "spec": {
+            "customerRef": { "name": "acme" }, "serviceName": "prod", "stage": "Production", "replicas": 1,
+            "templateRef": { "name": "odoo-18" },
+        },
+    }))
+    .unwrap();
+    let status = derive(&StatusInputs {
+        environment: &environment,
+        before: &OdooEnvironmentStatus::default(),
+        wanted: Err(refusal),
+        history: &History::default(),
+        running,
+        step: &Step::Refuse(refusal.clone()),
+        node_address: None,
+        now: Timestamp::UNIX_EPOCH,
+    });
+    (status.phase.unwrap(), status.reason)
+}
+
+#[test]
+fn a_refused_spec_leaves_the_phase_to_what_runs() {
+    let refusal = || Refusal::new(Reason::CustomerNotFound, "m");
+    let of = |web: i32, page: i32| Running {
+        workloads: vec![
+            workload("acme-prod-page", WorkloadRole::Page, page, None),
+            workload("acme-prod-web", WorkloadRole::Application, web, (web == 0).then_some(1)),
+        ],
+        ..Running::default()
+    };
+    let told = Some("CustomerNotFound".to_owned());
+    assert_eq!(phase(&of(1, 0), &refusal()), (Phase::Running, told.clone()));
+    assert_eq!(phase(&of(0, 1), &refusal()), (Phase::Stopped, told.clone()), "its page is not it");
+    assert_eq!(phase(&Running::default(), &refusal()), (Phase::Error, told));
+}
