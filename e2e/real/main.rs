@@ -11,12 +11,4 @@ mod database;
 mod odoo;
 mod prepare;
 
-use k8s_openapi::api::core::v1::Pod;
-
 type Result = anyhow::Result<()>;
-
-/// Whether a pod's condition Ready is true.
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}

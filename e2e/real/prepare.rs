@@ -25,8 +25,8 @@ async fn authenticate(world: &RealWorld, login: &str, password: &str) -> anyhow:
     let call = json!({ "jsonrpc": "2.0", "method": "call", "params": {
         "service": "common", "method": "authenticate", "args": ["odoo", login, password, {}],
     } });
-    let answer = world.post("acme-one", "/jsonrpc", &[], &call).await?;
-    let answer: Value = serde_json::from_str(&answer.body)?;
+    let answer = world.post("acme-one", "/jsonrpc", &call).await?;
+    let answer: Value = serde_json::from_str(&answer.text().await?)?;
     Ok(answer["result"].clone())
 }
 
@@ -111,17 +111,12 @@ async fn what_is_wished_while_an_environment_sleeps_is_done_when_it_wakes() -> R
     world.wait_phase("acme-one", "Stopped").await?;
 
     // People who come meanwhile are told so, in both languages.
-    let page = loop {
-        match world.page("acme-one", "/web/login", &[]).await {
-            Ok(page) => break page,
-            Err(_) => world.wait::<Pod>(&page_pod(&world).await?, "ready", crate::is_ready).await.map(drop)?,
-        }
-    };
-    assert_eq!(page.status, 503);
-    assert!(
-        page.header("retry-after").is_some() && page.body.contains('停') && page.body.contains("stopped"),
-        "{page:?}"
-    );
+    world.wait_pod_ready(&page_pod(&world).await?).await?;
+    let page = world.page("acme-one", "/web/login").await?;
+    assert_eq!(page.status(), 503);
+    assert!(page.headers().contains_key("retry-after"));
+    let page = page.text().await?;
+    assert!(page.contains('停') && page.contains("stopped"), "{page}");
 
     let wish = json!({ "spec": { "modules": { "install": ["contacts"] } } });
     world.patch::<OdooEnvironment>("acme-one", wish).await?;
@@ -142,7 +137,7 @@ async fn what_is_wished_while_an_environment_sleeps_is_done_when_it_wakes() -> R
     let awake = database(&world.wait_phase("acme-one", "Running").await?);
     assert_ne!(awake.fingerprint, before.fingerprint);
     assert_eq!(awake.uuid, before.uuid);
-    assert_eq!(world.page("acme-one", "/web/login", &[]).await?.status, 200);
+    assert_eq!(world.page("acme-one", "/web/login").await?.status(), 200);
     Ok(())
 }
 
@@ -164,7 +159,7 @@ async fn a_pod_killed_while_it_makes_the_database_ends_right_at_its_next_start()
     let running = world.wait_phase("acme-one", "Running").await?;
     assert!(database(&running).initialised);
     assert_ne!(web_pod(&world).await?, pod);
-    assert_eq!(world.page("acme-one", "/web/login", &[]).await?.status, 200);
+    assert_eq!(world.page("acme-one", "/web/login").await?.status(), 200);
     Ok(())
 }
 

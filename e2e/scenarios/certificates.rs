@@ -30,14 +30,8 @@ fn condition(environment: &OdooEnvironment) -> Option<(String, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_environment_runs_when_its_main_host_has_a_valid_certificate() -> Result {
     let world = World::start("certificate").await?;
-    world
-        .apply(&json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
-            "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
-        }))
-        .await?;
-    let mut environment = e2e::environment("acme", "prod");
-    environment["spec"]["templateRef"]["name"] = json!("odoo");
+    world.apply(&e2e::odoo_template()).await?;
+    let mut environment = e2e::odoo_environment("acme", "prod");
     environment["spec"]["ingress"] = json!({
         "host": "erp.acme.example", "aliases": ["www.acme.example"], "tls": { "issuerRef": { "name": "letsencrypt" } },
     });

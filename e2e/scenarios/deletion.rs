@@ -15,14 +15,8 @@ async fn delete(world: &World, name: &str) -> Result {
 
 /// An environment of charts/odoo, which has volumes.
 async fn with_volumes(world: &World, service: &str, policy: &str) -> Result {
-    world
-        .apply(&json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
-            "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
-        }))
-        .await?;
-    let mut environment = e2e::environment("acme", service);
-    environment["spec"]["templateRef"]["name"] = json!("odoo");
+    world.apply(&e2e::odoo_template()).await?;
+    let mut environment = e2e::odoo_environment("acme", service);
     environment["spec"]["deletionPolicy"] = json!(policy);
     environment["spec"]["ingress"] = json!({ "host": format!("{service}.acme.example") });
     world.apply(&environment).await?;

@@ -142,14 +142,8 @@ async fn a_chart_that_does_not_say_so_gets_no_service_links_and_no_token() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn what_odoo_begins_with_reaches_the_chart_and_the_administrators_password_is_never_admin() -> Result {
     let world = World::start("bootstrap").await?;
-    world
-        .apply(&json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
-            "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
-        }))
-        .await?;
-    let mut environment = e2e::environment("acme", "prod");
-    environment["spec"]["templateRef"]["name"] = json!("odoo");
+    world.apply(&e2e::odoo_template()).await?;
+    let mut environment = e2e::odoo_environment("acme", "prod");
     environment["spec"]["bootstrap"] =
         json!({ "adminLogin": "it@acme.example", "languages": ["zh_CN"], "country": "CN" });
     environment["spec"]["modules"] = json!({ "install": ["sale_management"], "update": "Never" });

@@ -162,14 +162,8 @@ async fn url_and_endpoints_follow_the_ingress() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn node_ports_are_told_with_the_operators_node_address() -> Result {
     let world = World::start_with("nodeport", &["--node-address", "192.0.2.7"]).await?;
-    world
-        .apply(&json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
-            "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
-        }))
-        .await?;
-    let mut environment = e2e::environment("acme", "prod");
-    environment["spec"]["templateRef"]["name"] = json!("odoo");
+    world.apply(&e2e::odoo_template()).await?;
+    let mut environment = e2e::odoo_environment("acme", "prod");
     environment["spec"]["ingress"] = json!({ "expose": "NodePort" });
     world.apply(&environment).await?;
     let running = world.wait_phase("acme-prod", "Running").await?;

@@ -5,13 +5,11 @@
 
 mod chart;
 pub mod handbook;
-mod http;
 mod objects;
 mod real;
 mod world;
 
 pub use chart::{Chart, package};
-pub use http::Answer;
-pub use objects::{customer, environment, template};
+pub use objects::{customer, environment, odoo_environment, odoo_template, template};
 pub use real::{Odoo, Real, RealWorld};
 pub use world::{Environment, Setup, World};

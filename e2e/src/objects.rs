@@ -33,6 +33,21 @@ pub fn template(name: &str, version: &str) -> Value {
     })
 }
 
+/// A template `odoo` of charts/odoo.
+pub fn odoo_template() -> Value {
+    json!({
+        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": "odoo" },
+        "spec": { "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" } },
+    })
+}
+
+/// An environment `{customer}-{service}` of template `odoo`.
+pub fn odoo_environment(customer: &str, service: &str) -> Value {
+    let mut environment = environment(customer, service);
+    environment["spec"]["templateRef"]["name"] = json!("odoo");
+    environment
+}
+
 /// An environment `{customer}-{service}` of template `small`.
 pub fn environment(customer: &str, service: &str) -> Value {
     json!({

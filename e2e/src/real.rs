@@ -9,8 +9,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::http::{self, Answer};
-use crate::objects::customer;
+use crate::objects::{customer, odoo_environment, odoo_template};
 use crate::world::World;
 
 /// A database is made and modules are installed, on two cores perhaps.
@@ -98,29 +97,18 @@ impl RealWorld {
 
     /// A template of `charts/odoo` whose images are on the node.
     pub fn template(&self, name: &str, odoo: &Odoo) -> Value {
-        json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": { "name": name },
+        let more = json!({
+            "metadata": { "name": name },
             "spec": {
-                "version": "1", "odooVersion": odoo.series, "postgresMajor": self.real.postgres_major,
-                "chart": { "path": "odoo" },
-                "values": self.values(odoo),
-                "stop": { "workloads": [
-                    { "kind": "Deployment", "name": "{release}-web", "role": "Application", "replicasPath": "replicaCount" },
-                    { "kind": "StatefulSet", "name": "{release}-postgresql", "role": "Database" },
-                ] },
+                "odooVersion": odoo.series, "postgresMajor": self.real.postgres_major, "values": self.values(odoo),
             },
-        })
+        });
+        merged(odoo_template(), &more)
     }
 
     /// Environment `acme-{service}` of template `odoo`.
     pub fn environment(&self, service: &str) -> Value {
-        json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment", "metadata": { "name": format!("acme-{service}") },
-            "spec": {
-                "customerRef": { "name": "acme" }, "serviceName": service, "stage": "Test",
-                "templateRef": { "name": "odoo" }, "size": "S",
-            },
-        })
+        merged(odoo_environment("acme", service), &json!({ "spec": { "size": "S" } }))
     }
 
     /// Values of `charts/odoo` with which all its images are on the node.
@@ -174,14 +162,16 @@ impl RealWorld {
     }
 
     /// Asks for a page through the Service of a release.
-    pub async fn page(&self, release: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
-        http::send(&self.address(release, "http").await?, &format!("GET {path}"), headers, "").await
+    pub async fn page(&self, release: &str, path: &str) -> Result<reqwest::Response> {
+        let address = self.address(release, "http").await?;
+        Ok(self.http.get(format!("http://{address}{path}")).send().await?)
     }
 
     /// Posts JSON through the Service of a release.
-    pub async fn post(&self, release: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
-        let headers = [headers, &[("Content-Type", "application/json")]].concat();
-        http::send(&self.address(release, "http").await?, &format!("POST {path}"), &headers, &body.to_string()).await
+    pub async fn post(&self, release: &str, path: &str, body: &Value) -> Result<reqwest::Response> {
+        let address = self.address(release, "http").await?;
+        let request = self.http.post(format!("http://{address}{path}")).header("Content-Type", "application/json");
+        Ok(request.body(body.to_string()).send().await?)
     }
 }
 

@@ -67,6 +67,8 @@ pub struct World {
     pub setup: Setup,
     /// An administrator's client.
     pub client: Client,
+    /// Asks for pages, each by a connection of its own; follows nothing.
+    pub http: reqwest::Client,
     /// Namespace of the environments.
     pub namespace: String,
     /// How long a wait may take.
@@ -102,6 +104,11 @@ impl World {
                 .await?;
         let world = Self {
             client: Client::try_from(config)?,
+            http: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .pool_max_idle_per_host(0)
+                .build()?,
             // The process id lets scenarios run again on a cluster that is still there.
             namespace: format!("odoo-{name}-{:x}", std::process::id()),
             system: format!("system-{name}-{:x}", std::process::id()),
@@ -288,14 +295,8 @@ impl World {
 
     /// Asks the operator's own server.
     pub async fn get(&self, path: &str) -> Result<String> {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let port = std::fs::read_to_string(self.folder.path().join("port"))?;
-        let mut stream = tokio::net::TcpStream::connect(format!("127.0.0.1:{port}")).await?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-        Ok(body.to_owned())
+        Ok(self.http.get(format!("http://127.0.0.1:{port}{path}")).send().await?.text().await?)
     }
 
     /// The namespace's objects of a kind, as an administrator.

@@ -172,3 +172,18 @@ pub struct Running {
     /// Certificates.
     pub certificates: Vec<Certificate>,
 }
+
+impl Running {
+    /// Pods of a workload that have not ended for good. Those that are just ending are among them, though their controller
+    /// no longer counts them.
+    pub fn pods_of<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Pod> {
+        self.pods.iter().filter(|pod| pod.is_of(workload) && !pod.finished)
+    }
+}
+
+impl Pod {
+    /// Whether a workload owns it.
+    pub fn is_of(&self, workload: &Workload) -> bool {
+        (self.owner.0, &self.owner.1) == (workload.kind, &workload.name)
+    }
+}

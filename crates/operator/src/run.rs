@@ -18,7 +18,7 @@ use crate::args::RunArgs;
 use crate::backoff::Backoff;
 use crate::charts::ChartStore;
 use crate::context::{Context, Settings, Stores};
-use crate::controllers::{Pace, customer, drive, environment, template};
+use crate::controllers::{Drive, customer, drive, environment, template};
 use crate::index::{Index, Writers, start};
 use crate::lease::{Permit, compete};
 use crate::memory::Memory;
@@ -195,23 +195,23 @@ fn controllers(ctx: &Arc<Context>, queues: Queues, events: UnboundedReceiver<Eve
     let shared = Arc::clone(ctx);
     tasks.spawn(async move {
         shared.index.awaited.all().await;
-        let pace = Pace { name: "environment", concurrency: CONCURRENCY, rest: Duration::ZERO };
+        let how = Drive { name: "environment", concurrency: CONCURRENCY, rest: Duration::ZERO };
         let store = shared.stores.environments.clone();
-        drive(pace, shared, store, queues.environments, environment::reconcile).await;
+        drive(how, shared, store, queues.environments, environment::reconcile).await;
     });
     let shared = Arc::clone(ctx);
     tasks.spawn(async move {
         shared.index.awaited.all().await;
-        let pace = Pace { name: "customer", concurrency: 0, rest: ROLL_UP_REST };
+        let how = Drive { name: "customer", concurrency: 0, rest: ROLL_UP_REST };
         let store = shared.stores.customers.clone();
-        drive(pace, shared, store, queues.customers, customer::reconcile).await;
+        drive(how, shared, store, queues.customers, customer::reconcile).await;
     });
     let shared = Arc::clone(ctx);
     tasks.spawn(async move {
         shared.index.awaited.all().await;
-        let pace = Pace { name: "template", concurrency: 0, rest: ROLL_UP_REST };
+        let how = Drive { name: "template", concurrency: 0, rest: ROLL_UP_REST };
         let store = shared.stores.templates.clone();
-        drive(pace, shared, store, queues.templates, template::reconcile).await;
+        drive(how, shared, store, queues.templates, template::reconcile).await;
     });
 }
 

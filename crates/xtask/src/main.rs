@@ -11,6 +11,7 @@ mod cluster;
 mod commands;
 mod environments;
 mod exec;
+mod http;
 mod images;
 mod node;
 mod operator;

@@ -1,8 +1,7 @@
 //! Our own operator: built, given its own identity, run beside the cluster.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use crate::cluster::ports::{Ports, require_free_for_operator};
 use crate::cluster::process::Daemons;
 use crate::cluster::{Layout, pki};
-use crate::{exec, node, repo, ui};
+use crate::{exec, http, node, repo, ui};
 
 /// The namespace of the operator, and the name of its `ServiceAccount` and Helm release.
 pub const NAMESPACE: &str = "odoofleet-system";
@@ -185,15 +184,8 @@ fn identity() -> String {
 }
 
 fn is_ready(port: u16) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.split_whitespace().nth(1) == Some("200"))
+    let within = Duration::from_secs(2);
+    http::get(&format!("http://127.0.0.1:{port}/ready"), within, within).is_ok_and(|answer| answer.status == 200)
 }
 
 #[cfg(test)]

@@ -88,13 +88,8 @@ fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Di
     {
         return None;
     }
-    let pods: Vec<&Pod> = running
-        .pods
-        .iter()
-        .filter(|pod| pod.owner == (workload.kind, workload.name.clone()) && !pod.deleting)
-        .collect();
     let database = plan.role(workload) == WorkloadRole::Database;
-    let found = pods.iter().find_map(|pod| pod_problem(pod, running));
+    let found = running.pods_of(workload).filter(|pod| !pod.deleting).find_map(|pod| pod_problem(pod, running));
     let found = found.unwrap_or_else(|| {
         let message = format!(
             "{:?} \"{}\" has {} of {} pods ready",

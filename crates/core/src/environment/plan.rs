@@ -270,7 +270,7 @@ pub fn restart_is_over(running: &Running, plan: &StopPlan, before: Timestamp) ->
 }
 
 fn application_pods<'a>(running: &'a Running, plan: &'a StopPlan) -> impl Iterator<Item = &'a Pod> {
-    running.pods.iter().filter(|pod| plan.role_of_pod(pod, running) == Some(WorkloadRole::Application))
+    plan.with_role(running, WorkloadRole::Application).into_iter().flat_map(|workload| running.pods_of(workload))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub fn retire(running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
 
 /// Pods of a workload that are still there.
 pub fn left(workload: &Workload, running: &Running) -> i32 {
-    let pods = i32::try_from(StopPlan::pods(workload, running).count()).unwrap_or(i32::MAX);
+    let pods = i32::try_from(running.pods_of(workload).count()).unwrap_or(i32::MAX);
     workload.current_replicas.max(pods)
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chart::Chart;
 use crate::digest;
-use crate::observed::{Pod, Running, Workload};
+use crate::observed::{Running, Workload};
 use crate::values::{
     BindingError, PathError, Schema, SchemaError, ValuePath, check_bindings, default_bindings, workload_name,
 };
@@ -220,25 +220,12 @@ impl StopPlan {
         matches!(self.with_role(running, WorkloadRole::Application).as_slice(), [only] if *only == workload)
     }
 
-    /// Pods of a workload that are there, those that are just ending among them: a controller no longer counts those.
-    pub fn pods<'a>(workload: &'a Workload, running: &'a Running) -> impl Iterator<Item = &'a Pod> {
-        let owned = |pod: &&Pod| (pod.owner.0, &pod.owner.1) == (workload.kind, &workload.name);
-        running.pods.iter().filter(owned).filter(|pod| !pod.finished)
-    }
-
     /// Whether the workload that the template names for `spec.replicas` is not there yet.
     pub fn awaits_live(&self, running: &Running) -> bool {
         let is_there = |rule: &WorkloadRule| {
             running.workloads.iter().any(|workload| workload.kind == rule.kind && workload.name == rule.name)
         };
         self.0.iter().any(|rule| rule.live && !is_there(rule))
-    }
-
-    /// The part of a pod's owner. None for a pod whose owner is gone.
-    pub fn role_of_pod(&self, pod: &Pod, running: &Running) -> Option<WorkloadRole> {
-        let owner =
-            running.workloads.iter().find(|workload| (workload.kind, &workload.name) == (pod.owner.0, &pod.owner.1));
-        owner.map(|owner| self.role(owner))
     }
 
     fn rule(&self, kind: WorkloadKind, name: &str) -> Option<&WorkloadRule> {

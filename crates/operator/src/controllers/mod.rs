@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::error::chain;
 
 /// How a controller works through its queue.
-pub struct Pace {
+pub struct Drive {
     /// Name of the controller, in logs and metrics.
     pub name: &'static str,
     /// Reconciles at once; 0 is no bound.
@@ -34,7 +34,7 @@ pub struct Pace {
 /// Drives a controller: takes references from its queue, at most one reconcile of an object at a time, and reports each
 /// result once. Every error that reaches it is transient: what a person must mend is a condition, not an error.
 pub async fn drive<K, Fut, E>(
-    Pace { name, concurrency, rest }: Pace,
+    Drive { name, concurrency, rest }: Drive,
     ctx: Arc<Context>,
     store: Store<K>,
     queue: UnboundedReceiver<ObjectRef<K>>,

@@ -14,19 +14,25 @@ use x509_parser::pem::Pem;
 pub struct CertificateIndex(RwLock<HashMap<String, FoundCertificate>>);
 
 impl CertificateIndex {
-    /// Takes in what lies in a Secret.
-    pub fn apply(&self, name: &str, found: FoundCertificate) {
-        self.0.write().insert(name.to_owned(), found);
+    /// Takes in what lies in a Secret. Returns whose certificate may have changed, as the other two do.
+    pub fn apply(&self, name: String, found: FoundCertificate) -> Vec<String> {
+        self.0.write().insert(name.clone(), found);
+        vec![name]
     }
 
     /// Forgets a Secret.
-    pub fn remove(&self, name: &str) {
-        self.0.write().remove(name);
+    pub fn remove(&self, name: String) -> Vec<String> {
+        self.0.write().remove(&name);
+        vec![name]
     }
 
-    /// Replaces everything.
-    pub fn replace(&self, all: HashMap<String, FoundCertificate>) {
-        *self.0.write() = all;
+    /// Replaces everything. What vanished while nobody watched has changed, too.
+    pub fn replace(&self, all: HashMap<String, FoundCertificate>) -> Vec<String> {
+        let old = std::mem::replace(&mut *self.0.write(), all);
+        let mut names: Vec<String> = old.into_keys().chain(self.0.read().keys().cloned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// What lies in a Secret.

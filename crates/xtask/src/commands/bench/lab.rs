@@ -1,7 +1,5 @@
 //! The cluster and the operator that are measured: started here, ended whatever happens.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::thread::sleep;
@@ -16,7 +14,7 @@ use crate::cluster::process::Daemons;
 use crate::cluster::{self, ControlPlane, Kube, Layout};
 use crate::node::Node;
 use crate::node::enclosure::Enclosure;
-use crate::{chart, operator, repo, tools, ui};
+use crate::{chart, http, operator, repo, tools, ui};
 
 /// The parts whose CPU time is that of the control plane.
 const CONTROL_PLANE: [&str; 5] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"];
@@ -141,12 +139,9 @@ impl Lab {
 
     /// The operator's figures.
     pub fn metrics(&self) -> Result<Metrics> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.operator()))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(Metrics(text))
+        let within = Duration::from_secs(10);
+        let url = format!("http://127.0.0.1:{}/metrics", self.ports.operator());
+        Ok(Metrics(http::get(&url, within, within)?.body))
     }
 
     /// Waits until the operator has no workers.

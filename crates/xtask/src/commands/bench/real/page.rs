@@ -1,7 +1,6 @@
 //! The login page, asked for as a browser would: through the Service.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::commands::bench::fleet::NAMESPACE;
 use crate::commands::bench::lab::Lab;
-use crate::exec;
+use crate::{exec, http};
 
 /// Nothing but asking tells that a page is there.
 const POLL: Duration = Duration::from_millis(20);
@@ -41,27 +40,6 @@ pub fn first(address: SocketAddr) -> Result<Instant> {
 }
 
 fn status(address: SocketAddr) -> Option<u16> {
-    let mut stream = TcpStream::connect_timeout(&address, CONNECTED_WITHIN).ok()?;
-    stream.set_read_timeout(Some(ANSWERED_WITHIN)).ok()?;
-    write!(stream, "GET /web/login HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    status_of(&answer)
-}
-
-fn status_of(answer: &[u8]) -> Option<u16> {
-    let line = answer.split(|byte| *byte == b'\r').next()?;
-    std::str::from_utf8(line).ok()?.strip_prefix("HTTP/")?.split(' ').nth(1)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_status_is_the_second_word() {
-        assert_eq!(status_of(b"HTTP/1.0 200 OK\r\nServer: x\r\n\r\n\xff"), Some(200));
-        assert_eq!(status_of(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), Some(503));
-        assert_eq!(status_of(b""), None);
-    }
+    let url = format!("http://{address}/web/login");
+    http::get(&url, CONNECTED_WITHIN, ANSWERED_WITHIN).ok().map(|answer| answer.status)
 }
