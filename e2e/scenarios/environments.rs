@@ -108,7 +108,7 @@ async fn a_host_and_a_release_name_belong_to_the_first_and_go_to_the_next_when_f
     let world = World::start("rivals").await?;
     world.apply(&e2e::customer("acme-cn")).await?;
     let mut first = e2e::environment("acme", "cn-prod");
-    first["spec"]["ingress"] = json!({ "host": "erp.example" });
+    first["spec"]["ingress"] = json!({ "host": "erp.example", "aliases": ["old.example"] });
     first["spec"]["deletionPolicy"] = json!("Delete");
     world.apply(&first).await?;
     world.wait_phase("acme-cn-prod", "Running").await?;
@@ -121,6 +121,13 @@ async fn a_host_and_a_release_name_belong_to_the_first_and_go_to_the_next_when_f
     third["spec"]["ingress"] = json!({ "host": "www.example", "aliases": ["erp.example"] });
     world.apply(&third).await?;
     world.wait_reason("acme-cn-other", "Error", "HostTaken").await?;
+    let mut fourth = e2e::environment("acme", "old");
+    fourth["spec"]["ingress"] = json!({ "host": "old.example" });
+    world.apply(&fourth).await?;
+    world.wait_reason("acme-old", "Error", "HostTaken").await?;
+    first["spec"]["ingress"] = json!({ "host": "erp.example" });
+    world.apply(&first).await?;
+    world.wait_phase("acme-old", "Running").await?;
     world.api::<OdooEnvironment>().delete("acme-cn-prod", &kube::api::DeleteParams::default()).await?;
     world.wait_phase("acme-cn-other", "Running").await?;
     world.wait_phase("second", "Running").await?;
