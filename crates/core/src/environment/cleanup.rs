@@ -104,6 +104,7 @@ fn retain(situation: &CleanupSituation<'_>, newest: &Revision) -> CleanupStep {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures;
     use super::*;
     use crate::observed::Workload;
     use crate::release::Ownership;
@@ -131,19 +132,10 @@ mod tests {
 
     fn running(replicas: i32, current: i32) -> Running {
         let workload = Workload {
-            kind: WorkloadKind::Deployment,
-            name: "acme-prod-web".into(),
-            release: "acme-prod".into(),
-            role: odoofleet_api::template::WorkloadRole::Application,
-            live: false,
             replicas,
             current_replicas: current,
             ready_replicas: 0,
-            observed: true,
-            updated: true,
-            replicas_before_stop: None,
-            selector: std::collections::BTreeMap::default(),
-            resource_version: "1".into(),
+            ..fixtures::workload(WorkloadKind::Deployment, "acme-prod-web")
         };
         Running { workloads: vec![workload], ..Running::default() }
     }

@@ -242,37 +242,18 @@ pub fn last_failure(known: Option<&LastFailure>, running: &Running) -> Option<La
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures;
     use super::*;
     use crate::observed::Volume;
     use jiff::Timestamp;
     use odoofleet_api::template::WorkloadKind;
 
     fn workload(kind: WorkloadKind, name: &str, ready: i32) -> Workload {
-        Workload {
-            kind,
-            name: name.into(),
-            release: "r".into(),
-            role: match kind {
-                WorkloadKind::Deployment => WorkloadRole::Application,
-                WorkloadKind::StatefulSet => WorkloadRole::Database,
-            },
-            live: false,
-            replicas: 1,
-            current_replicas: 1,
-            ready_replicas: ready,
-            observed: true,
-            updated: true,
-            replicas_before_stop: None,
-            selector: std::collections::BTreeMap::default(),
-            resource_version: "1".into(),
-        }
+        Workload { ready_replicas: ready, ..fixtures::workload(kind, name) }
     }
 
     fn container(waiting: Option<&str>, end: Option<(&str, i32)>, restarts: i32) -> Container {
         Container {
-            name: "odoo".into(),
-            init: false,
-            ready: false,
             restarts,
             running: waiting.is_none() && end.is_none(),
             waiting: waiting.map(|reason| (reason.into(), "why".into())),
@@ -283,23 +264,12 @@ mod tests {
                 current: waiting.is_none(),
                 told: None,
             }),
+            ..fixtures::container("odoo")
         }
     }
 
     fn pod(owner: (WorkloadKind, &str), containers: Vec<Container>) -> Pod {
-        Pod {
-            name: format!("{}-0", owner.1),
-            uid: owner.1.into(),
-            owner: (owner.0, owner.1.into()),
-            created_at: Timestamp::UNIX_EPOCH,
-            deleting: false,
-            finished: false,
-            ready: false,
-            unschedulable: None,
-            node_lost: false,
-            node: Some("n1".into()),
-            containers,
-        }
+        Pod { containers, ..fixtures::pod(owner.0, owner.1, &format!("{}-0", owner.1)) }
     }
 
     const WEB: (WorkloadKind, &str) = (WorkloadKind::Deployment, "r-web");

@@ -50,18 +50,16 @@ mod tests {
     use jiff::Timestamp;
     use odoofleet_api::template::WorkloadKind;
 
+    use super::super::fixtures;
     use super::*;
     use crate::environment::told::parse;
     use crate::observed::{Container, Termination};
 
     fn pod(name: &str, created: i64, messages: &[&str]) -> Pod {
         let container = |message: &&str| Container {
-            name: "prepare".into(),
             init: true,
             ready: true,
-            restarts: 0,
             running: false,
-            waiting: None,
             terminated: Some(Termination {
                 reason: "Completed".into(),
                 exit_code: 0,
@@ -69,19 +67,12 @@ mod tests {
                 current: true,
                 told: parse(message),
             }),
+            ..fixtures::container("prepare")
         };
         Pod {
-            name: name.into(),
-            uid: name.into(),
-            owner: (WorkloadKind::Deployment, "r-web".into()),
             created_at: Timestamp::from_second(created).unwrap(),
-            deleting: false,
-            finished: false,
-            ready: true,
-            unschedulable: None,
-            node_lost: false,
-            node: None,
             containers: messages.iter().map(container).collect(),
+            ..fixtures::pod(WorkloadKind::Deployment, "r-web", name)
         }
     }
 

@@ -5,6 +5,8 @@ mod certificate;
 pub mod cleanup;
 pub mod compose;
 pub mod diagnosis;
+#[cfg(test)]
+mod fixtures;
 mod git;
 pub mod history;
 mod inside;

@@ -1,8 +1,5 @@
 //! Tables for the choice of the next step.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use odoofleet_api::Object;
@@ -10,48 +7,17 @@ use odoofleet_api::environment::{Operation, Stage};
 use odoofleet_api::names::{CustomerName, ReleaseName};
 use odoofleet_api::template::WorkloadKind;
 
+use super::super::fixtures;
 use super::*;
-use crate::chart::Chart;
-use crate::environment::references::VersionView;
 use crate::observed::{Pod, Workload};
 use crate::release::{Ownership, ReleaseStatus};
-use crate::template::{VersionContent, WorkloadRule};
+use crate::template::WorkloadRule;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
 fn wanted(replicas: i32) -> Validated {
-    let content = VersionContent {
-        format: 1,
-        version: "1".into(),
-        chart_digest: String::new(),
-        chart_name: "odoo".into(),
-        chart_version: "1.0.0".into(),
-        odoo_version: "18.0".into(),
-        postgres_major: None,
-        values: Object::new(),
-        values_schema: None,
-        bindings: vec![],
-        required: vec![],
-        secret_paths: vec![],
-        workloads: vec![],
-    };
-    let chart = Chart {
-        name: "odoo".into(),
-        version: "1.0.0".into(),
-        values: Object::new(),
-        schema: None,
-        has_dependencies: false,
-    };
-    let version = VersionView {
-        template: "odoo-18".into(),
-        content: Arc::new(content),
-        digest: "d".into(),
-        chart: Arc::new(chart),
-        schema: None,
-        waits_for: None,
-    };
     let rule = WorkloadRule {
         kind: WorkloadKind::Deployment,
         name: "acme-prod-web".into(),
@@ -65,7 +31,7 @@ fn wanted(replicas: i32) -> Validated {
         customer: CustomerName::parse("acme").unwrap(),
         release: ReleaseName::parse("acme-prod").unwrap(),
         stage: Stage::Production,
-        version,
+        version: fixtures::version(|_| ()),
         replicas,
         overlay: None,
         values: Object::new(),
@@ -104,19 +70,10 @@ fn history(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Ownershi
 
 fn running(replicas: i32) -> Running {
     let workload = Workload {
-        kind: WorkloadKind::Deployment,
-        name: "acme-prod-web".into(),
-        release: "acme-prod".into(),
-        role: odoofleet_api::template::WorkloadRole::Application,
-        live: false,
         replicas,
         current_replicas: replicas,
         ready_replicas: replicas,
-        observed: true,
-        updated: true,
-        replicas_before_stop: None,
-        selector: BTreeMap::default(),
-        resource_version: "1".into(),
+        ..fixtures::workload(WorkloadKind::Deployment, "acme-prod-web")
     };
     Running { workloads: vec![workload], ..Running::default() }
 }
@@ -278,17 +235,10 @@ fn a_first_installation_may_be_refused_and_what_is_installed_goes_on() {
 #[test]
 fn pods_are_replaced_one_by_one() {
     let pod = |name: &str, created: i64, ready: bool, deleting: bool| Pod {
-        name: name.into(),
-        uid: name.into(),
-        owner: (WorkloadKind::Deployment, "acme-prod-web".into()),
         created_at: at(created),
         deleting,
-        finished: false,
         ready,
-        unschedulable: None,
-        node_lost: false,
-        node: None,
-        containers: vec![],
+        ..fixtures::pod(WorkloadKind::Deployment, "acme-prod-web", name)
     };
     let current = history(1, ReleaseStatus::Deployed, |_| {});
     let next = |pods: Vec<Pod>| {

@@ -145,28 +145,17 @@ fn step(direction: Direction, workloads: Vec<Scaling>, running: &Running, suspen
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures;
     use super::*;
     use crate::observed::CronJob;
 
     fn workload(kind: WorkloadKind, name: &str, replicas: i32, ready: i32, before: Option<i32>) -> Workload {
         Workload {
-            kind,
-            name: name.into(),
-            release: "r".into(),
-            role: match (kind, name) {
-                (_, "r-page") => WorkloadRole::Page,
-                (WorkloadKind::Deployment, _) => WorkloadRole::Application,
-                (WorkloadKind::StatefulSet, _) => WorkloadRole::Database,
-            },
-            live: false,
             replicas,
             current_replicas: ready.max(replicas),
             ready_replicas: ready,
-            observed: true,
-            updated: true,
             replicas_before_stop: before,
-            selector: std::collections::BTreeMap::default(),
-            resource_version: "1".into(),
+            ..fixtures::workload(kind, name)
         }
     }
 
@@ -236,17 +225,9 @@ mod tests {
     #[test]
     fn a_database_stays_up_until_the_last_pod_of_odoo_has_really_ended() {
         let pod = |deleting, finished| crate::observed::Pod {
-            name: "r-web-1".into(),
-            uid: "1".into(),
-            owner: (WorkloadKind::Deployment, "r-web".into()),
-            created_at: jiff::Timestamp::UNIX_EPOCH,
             deleting,
             finished,
-            ready: false,
-            unschedulable: None,
-            node_lost: false,
-            node: None,
-            containers: vec![],
+            ..fixtures::pod(WorkloadKind::Deployment, "r-web", "r-web-1")
         };
         let mut running = fleet((0, 0, Some(1)), (0, 0, None), (1, 1, None));
         running.pods = vec![pod(true, false)];
@@ -284,7 +265,8 @@ mod tests {
     fn the_page_comes_after_everything_is_down_and_goes_before_anything_is_up() {
         let with_page = |web, database, page| {
             let mut running = fleet((web, web, Some(1)), (0, 0, None), (database, database, Some(1)));
-            running.workloads.push(workload(WorkloadKind::Deployment, "r-page", page, page, None));
+            let workload = workload(WorkloadKind::Deployment, "r-page", page, page, None);
+            running.workloads.push(Workload { role: WorkloadRole::Page, ..workload });
             running
         };
         let page = |replicas| vec![("r-page".to_owned(), replicas)];

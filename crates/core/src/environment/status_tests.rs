@@ -1,24 +1,18 @@
 use odoofleet_api::template::WorkloadKind;
 use serde_json::json;
 
+use super::super::fixtures;
 use super::*;
 use crate::observed::Workload;
 
 fn workload(name: &str, role: WorkloadRole, replicas: i32, replicas_before_stop: Option<i32>) -> Workload {
     Workload {
-        kind: WorkloadKind::Deployment,
-        name: name.into(),
-        release: "acme-prod".into(),
         role,
-        live: false,
         replicas,
         current_replicas: replicas,
         ready_replicas: replicas,
-        observed: true,
-        updated: true,
         replicas_before_stop,
-        selector: std::collections::BTreeMap::default(),
-        resource_version: "1".into(),
+        ..fixtures::workload(WorkloadKind::Deployment, name)
     }
 }
 

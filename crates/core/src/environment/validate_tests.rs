@@ -3,11 +3,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::fixtures;
 use super::super::references::{
     CustomerView, ObjectKind, ObjectName, ReferencedObject, References, Rival, VersionView,
 };
 use super::*;
-use crate::chart::Chart;
 use crate::template::VersionContent;
 use crate::values::{Schema, default_bindings};
 
@@ -24,39 +24,16 @@ fn environment(change: impl FnOnce(&mut Value)) -> OdooEnvironment {
     serde_json::from_value(object).unwrap()
 }
 
+/// A version of charts/odoo.
 fn version(change: impl FnOnce(&mut VersionContent)) -> VersionView {
-    let mut content = VersionContent {
-        format: 1,
-        version: "1".into(),
-        chart_digest: "0".repeat(64),
-        chart_name: "odoo".into(),
-        chart_version: "1.0.0".into(),
-        odoo_version: "18.0".into(),
-        postgres_major: Some(16),
-        values: Object::new(),
-        values_schema: None,
-        bindings: default_bindings(),
-        required: vec![],
-        secret_paths: vec!["mail.password".into()],
-        workloads: vec![],
-    };
-    change(&mut content);
-    let chart = Chart {
-        name: "odoo".into(),
-        version: "1.0.0".into(),
-        values: Object::new(),
-        schema: None,
-        has_dependencies: false,
-    };
     let schema = json!({ "properties": { "size": { "enum": ["S", "M"] } } });
-    VersionView {
-        template: "odoo-18".into(),
-        digest: content.digest(),
-        content: Arc::new(content),
-        chart: Arc::new(chart),
-        schema: Some(Arc::new(Schema::compile(&schema).unwrap())),
-        waits_for: None,
-    }
+    let version = fixtures::version(|content| {
+        content.postgres_major = Some(16);
+        content.bindings = default_bindings();
+        content.secret_paths = vec!["mail.password".into()];
+        change(content);
+    });
+    VersionView { schema: Some(Arc::new(Schema::compile(&schema).unwrap())), ..version }
 }
 
 fn references(change: impl FnOnce(&mut References)) -> References {
