@@ -4,12 +4,14 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
 from pod import PASSWORD, Case
 
 SOURCE = os.environ.get("ODOO_SRC")
+# Who has what a real Odoo imports.
 PYTHON = os.environ.get("ODOO_PYTHON", "/usr/bin/python3")
 HERE = pathlib.Path(__file__).parent
 
@@ -27,6 +29,7 @@ class Odoo(Case):
     """A pod with an Odoo in it, and what the tests ask of its database."""
 
     series = source = None
+    python = sys.executable
 
     @classmethod
     def setUpClass(cls):
@@ -37,7 +40,7 @@ class Odoo(Case):
 
     def new_pod(self, **more):
         pod = super().new_pod(**more)
-        pod.odoo = f"{PYTHON} {self.source}/odoo-bin"
+        pod.odoo = f"{self.python} {self.source}/odoo-bin"
         pod.prepare.update(odooVersion=self.series, image=f"odoo:{self.series}")
         addon(pod.root / "addons/0", "shop_first")
         self.addCleanup(self.drop, pod.options["db_name"])
@@ -127,6 +130,8 @@ class Fake(Odoo):
 
 
 class Real(Odoo):
+    python = PYTHON
+
     @classmethod
     def setUpClass(cls):
         # Told once for a class.
