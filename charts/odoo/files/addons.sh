@@ -1,5 +1,6 @@
-# Fetches one repository into $DEST, at the commit that a branch or tag was pinned to at the first start that asked for it: a
-# node's drain deploys no new code. Credentials are files: username and password, or ssh-privatekey and known_hosts.
+# Brings one repository into $DEST, at the commit that a branch or tag was pinned to at the first start that asked for it: a
+# node's drain deploys no new code. What was fetched is kept on the volume, so that a start which changes nothing needs no git
+# server. Credentials are files: username and password, or ssh-privatekey and known_hosts; ca.crt.
 set -eu
 # A file above the limit is an error (EFBIG) and no signal, so that it has a name.
 trap '' XFSZ
@@ -36,6 +37,8 @@ explain() {
     fail "$1" "$URL at $REF: the submodules cannot be fetched. Correct .gitmodules, or give credentials that serve them."
   elif grep -q 'not our ref' "$errors"; then
     fail AddonRefNotFound "$URL has no commit $commit any more, to which $REF is pinned. Name another reference, or change git.refresh to take the branch as it is now."
+  elif grep -q 'erver certificate\|SSL certificate\|certificate problem\|certificate verif' "$errors"; then
+    fail AddonRefused "$URL shows a certificate that is not trusted. Give its authority in git.caBundle, or as ca.crt in the Secret of credentialsSecret."
   elif grep -q 'Authentication failed\|could not read Username\|Permission denied\|Host key verif\|error: 40[13]\|not found\|certificate\|not allowed\|disabled\|does not appear' "$errors"; then
     fail AddonRefused "$URL does not let us in. Correct the address, or the Secret of credentialsSecret (username and password, or ssh-privatekey and known_hosts)."
   fi
@@ -50,6 +53,17 @@ store() {
   if grep -q 'Read-only' "$errors"; then fail VolumeReadOnly "The volume of /var/lib/odoo is mounted read-only: look at the node and at the storage."; fi
   if grep -q 'No space\|quota' "$errors"; then fail VolumeFull "The volume of /var/lib/odoo is full: make it larger (persistence.size)."; fi
   fail VolumeNotOwned "The volume of /var/lib/odoo does not let user $(id -u) write: give it to group 101."
+}
+
+# What the image trusts, and the authorities of the values and of the Secret: git takes one file for all.
+authorities() {
+  for file in /etc/odoofleet/ca.crt "$secret/ca.crt"; do
+    if [ -f "$file" ]; then
+      [ -f "$HOME/ca.crt" ] || cat "${GIT_SSL_CAINFO:-/etc/ssl/certs/ca-certificates.crt}" >"$HOME/ca.crt" 2>/dev/null || true
+      (echo && cat "$file") >>"$HOME/ca.crt"
+    fi
+  done
+  if [ -f "$HOME/ca.crt" ]; then export GIT_SSL_CAINFO="$HOME/ca.crt"; fi
 }
 
 credentials() {
@@ -99,6 +113,34 @@ pinned() {
     store 'printf "%s%s\"}" "$known" "$commit" >"$pin.new" && mv "$pin.new" "$pin"'
   fi
   exec 9>&-
+}
+
+# The commit as an earlier start has kept it. What is damaged is fetched again.
+kept() {
+  [ "${KEEP:-}" ] && [ -f "$KEEP-$commit.tar.gz" ] || return 1
+  if tar -xzf "$KEEP-$commit.tar.gz" 2>"$errors"; then
+    echo "taken from the volume: $commit"
+    return 0
+  fi
+  rm -rf "$DEST" && mkdir -p "$DEST" && cd "$DEST"
+  return 1
+}
+
+# One commit is kept. Where there is no room for it, the next start fetches again, and nothing else comes of it.
+keep() {
+  [ "${KEEP:-}" ] || return 0
+  (
+    mkdir -p "${KEEP%/*}"
+    exec 9>>"${KEEP%/*}/lock"
+    flock 9 2>/dev/null || true
+    find . -name .git -prune -o ! -type d -print >$HOME/files
+    tar -czf "$KEEP.new" -T $HOME/files || exit 1
+    for file in "$KEEP"-*.tar.gz; do rm -f "$file"; done
+    mv "$KEEP.new" "$KEEP-$commit.tar.gz"
+  ) 2>"$errors" || {
+    rm -f "$KEEP.new" 2>/dev/null || true
+    echo "not kept on the volume: $(tail -n 1 "$errors")"
+  }
 }
 
 fetch() {
@@ -155,14 +197,18 @@ check() {
 
 # In blocks of 512 bytes. No pack, and no file, is larger.
 ulimit -f $((limit / 512))
-rm -f "$errors"
+rm -f "$errors" "$HOME/ca.crt"
 : >$HOME/done
+authorities
 credentials
 # A container that is started again finds what the one before it left.
 rm -rf "$DEST" && mkdir -p "$DEST" && cd "$DEST"
 if is_commit "$REF"; then commit=$REF; else pinned; fi
-fetch
-submodules
+kept || {
+  fetch
+  submodules
+  keep
+}
 check
 printf %s "$commit" >"${COMMIT_FILE:-$DEST.commit}"
 printf '{"addon": {"url": %s, "ref": %s, "commit": "%s"}}' "$(quoted "$(shown "$URL")")" "$(quoted "$REF")" "$commit" | tee "$told"

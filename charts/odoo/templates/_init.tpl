@@ -1,5 +1,5 @@
-{{/* Init containers of the web and cron pods. Argument: list of root, component. */}}
-{{- define "odoo.initContainers" -}}
+{{/* Bring the addons. Argument: list of root, component. */}}
+{{- define "odoo.addonsContainers" -}}
 {{- $root := index . 0 -}}
 {{- $component := index . 1 -}}
 {{- $v := $root.Values -}}
@@ -16,6 +16,9 @@
     - {name: PIN, value: /var/lib/odoo/.odoofleet/addons/{{ $i }}.json}
     - {name: REFRESH, value: {{ $v.git.refresh | quote }}}
     - {name: SIZE_LIMIT, value: {{ include "odoo.bytes" $v.git.sizeLimit | quote }}}
+    {{- if ne $component "check" }}
+    - {name: KEEP, value: /var/lib/odoo/.odoofleet/addons/{{ $i }}}
+    {{- end }}
   # ssh needs a user that the image's passwd knows: nobody.
   securityContext: {{- include "odoo.containerSecurity" $root | nindent 4 }}
     runAsUser: 65534
@@ -24,7 +27,7 @@
     - {name: config, mountPath: /etc/odoofleet, readOnly: true}
     - {name: addons, mountPath: /mnt/addons}
     - {name: tmp, mountPath: /tmp, subPath: addons-{{ $i }}}
-    # Keeps which commit a branch or tag meant.
+    # Keeps which commit a branch or tag meant, and the commit itself.
     - {name: filestore, mountPath: /var/lib/odoo}
     {{- if $addon.credentialsSecret }}
     - {name: git-{{ $i }}, mountPath: /run/secrets/git, readOnly: true}
@@ -39,6 +42,14 @@
   volumeMounts:
     - {name: addons, mountPath: /mnt/addons}
 {{- end }}
+{{- end }}
+
+{{/* Init containers of the web and cron pods. Argument: list of root, component. */}}
+{{- define "odoo.initContainers" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $v := $root.Values -}}
+{{- include "odoo.addonsContainers" . }}
 - name: configure
   {{- include "odoo.image" (list $root $v.image $v.odooVersion) | nindent 2 }}
   command: [python3, /etc/odoofleet/configure.py, {{ $component }}]

@@ -62,8 +62,10 @@ class Rendered:
         if result.returncode:
             raise AssertionError(result.stderr)
         self.text = result.stdout
-        self.all = [o for o in yaml.safe_load_all(result.stdout) if o]
-        self.index = {(o["kind"], o["metadata"]["name"]): o for o in self.all}
+        objects = [o for o in yaml.safe_load_all(result.stdout) if o]
+        self.hooks = [o for o in objects if "helm.sh/hook" in o["metadata"].get("annotations", {})]
+        self.all = [o for o in objects if o not in self.hooks]
+        self.index = {(o["kind"], o["metadata"]["name"]): o for o in objects}
         self.name = release
 
     def get(self, kind, suffix=""):

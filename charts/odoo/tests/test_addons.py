@@ -57,7 +57,7 @@ class Case(unittest.TestCase):
         (self.root / "told").unlink(missing_ok=True)
         for before, after in (("GIT_ALLOW_PROTOCOL=https:ssh\n", f"GIT_ALLOW_PROTOCOL={self.protocols}\n"), ("HOME=/tmp ", f"HOME={self.root}/{home} "),
                               ("/dev/termination-log", f"{self.root}/told"), ("/run/secrets/git", f"{self.root}/secret"),
-                              ("/var/lib/odoo/.odoo", f"{self.root}/volume/.odoo")):
+                              ("/etc/odoofleet/ca.crt", f"{self.root}/etc/ca.crt"), ("/var/lib/odoo/.odoo", f"{self.root}/volume/.odoo")):
             self.assertIn(before, source)
             source = source.replace(before, after)
         process = subprocess.Popen([*self.shell, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={
@@ -152,6 +152,68 @@ class Pinned(Case):
         self.fetched("main")
         for path in (self.root / "volume/.odoofleet", self.root / "volume/.odoofleet/addons", self.root / "volume/.odoofleet/addons/0.json"):
             self.assertTrue(path.stat().st_mode & 0o020, path)
+
+
+class Kept(Case):
+    def setUp(self):
+        super().setUp()
+        self.env = {"KEEP": f"{self.root}/volume/.odoofleet/addons/0"}
+
+    def archives(self):
+        return sorted(path.name for path in (self.root / "volume/.odoofleet/addons").glob("0-*"))
+
+    def again(self, ref="main", **more):
+        """A start of another pod: nothing of the one before is left but the volume."""
+        code, told, output = self.fetch(ref, **more)
+        self.assertEqual(code, 0, output)
+        return told["addon"]["commit"], "taken from the volume" in output
+
+    def test_an_unchanged_start_needs_no_server(self):
+        for self.shell in SHELLS:
+            self.assertEqual(self.fetched("main"), self.commits[1])
+            self.assertEqual(self.archives(), [f"0-{self.commits[1]}.tar.gz"])
+            self.origin.path.rename(self.root / "away")
+            self.assertEqual(self.again(), (self.commits[1], True))
+            self.assertEqual((self.root / "addons/0/src/sale_x/__manifest__.py").read_text(encoding="utf-8"), "two")
+            self.assertEqual((self.root / "addons/0.commit").read_text(encoding="utf-8"), self.commits[1])
+            self.assertFalse((self.root / "addons/0/.git").exists())
+            self.refused("AddonRefused", "repository exists", ref="v1")
+            (self.root / "away").rename(self.origin.path)
+            shutil.rmtree(self.root / "volume/.odoofleet")
+
+    def test_one_commit_is_kept(self):
+        self.assertEqual(self.again("v1"), (self.commits[0], False))
+        self.assertEqual(self.again("main"), (self.commits[1], False))
+        self.assertEqual(self.archives(), [f"0-{self.commits[1]}.tar.gz"])
+        self.assertEqual(self.again(self.commits[1]), (self.commits[1], True))
+
+    def test_submodules_are_kept_too(self):
+        other = Repository(self.root / "other")
+        other.commit({"deep/__manifest__.py": "{}"})
+        git("-C", self.origin.path, "submodule", "--quiet", "add", f"file://{other.path}", "sub")
+        newest = self.origin.commit({})
+        self.assertEqual(self.again(path="sub"), (newest, False))
+        other.path.rename(self.root / "away")
+        self.assertEqual(self.again(path="sub"), (newest, True))
+        self.assertTrue((self.root / "addons/0/sub/deep/__manifest__.py").is_file())
+
+    def test_what_is_damaged_is_fetched_anew(self):
+        self.fetched("main")
+        archive = self.root / f"volume/.odoofleet/addons/0-{self.commits[1]}.tar.gz"
+        whole = archive.read_bytes()
+        for text in (b"", whole[:-20], b"no archive"):
+            archive.write_bytes(text)
+            self.assertEqual(self.again(), (self.commits[1], False))
+            self.assertEqual((self.root / "addons/0/src/sale_x/__manifest__.py").read_text(encoding="utf-8"), "two")
+            self.assertEqual(self.again(), (self.commits[1], True))
+
+    @unittest.skipUnless(os.getuid() == 0, "mounts file systems: needs root")
+    def test_a_volume_without_room_for_it(self):
+        mount(self, self.root / "volume", "size=64k")
+        self.origin.commit({"src/big": os.urandom(200000)})
+        commit, _ = self.again("main")
+        self.assertEqual((self.archives(), self.pin()["commit"]), ([], commit))
+        self.assertGreater(os.statvfs(self.root / "volume").f_bavail, 0, "nothing of the try is left")
 
 
 class Refused(Case):
@@ -310,7 +372,20 @@ class Https(Case):
         self.url = f"https://{Server.address}/nothing"
         self.refused("AddonRefused", "not found")
         self.env = {}
-        self.refused("AddonRefused", "certificate")
+        self.refused("AddonRefused", r"certificate that is not trusted.*git\.caBundle, or as ca\.crt in the Secret")
+
+    def test_an_authority_of_ones_own(self):
+        self.credentials("t'ok\"en $HOME")
+        self.env = {}
+        for file in (self.root / "secret/ca.crt", self.root / "etc/ca.crt"):
+            file.parent.mkdir(exist_ok=True)
+            shutil.copy(self.root / "cert.pem", file)
+            for self.shell in SHELLS:
+                self.assertEqual(self.fetched("main"), self.commits[1])
+                trusted = (self.root / "home/ca.crt").read_text(encoding="utf-8")
+                self.assertTrue(trusted.endswith(file.read_text(encoding="utf-8")))
+                self.assertGreater(trusted.count("BEGIN CERTIFICATE"), 50, "those of the image are trusted as before")
+            file.unlink()
 
     def test_no_redirect_to_another_protocol(self):
         self.url = f"https://{Server.address}/moved/origin"

@@ -55,7 +55,7 @@ class InitContainers(Case):
         self.assertEqual(variables(self.full.container("addons-1")), {
             "URL": "ssh://git@git.example.com:2222/acme/more.git", "REF": "0a1b2c3", "SUBPATH": ".", "DEST": "/mnt/addons/1",
             "COMMIT_FILE": "/mnt/addons/1.commit", "PIN": "/var/lib/odoo/.odoofleet/addons/1.json", "REFRESH": "2026-11",
-            "SIZE_LIMIT": str(2 ** 30)})
+            "SIZE_LIMIT": str(2 ** 30), "KEEP": "/var/lib/odoo/.odoofleet/addons/1"})
         limited = Rendered(FULL, {"git": {"sizeLimit": "200M"}})
         self.assertEqual(variables(limited.container("addons-0"))["SIZE_LIMIT"], "200000000")
         self.assertEqual(variables(limited.container("addons-0", "-cron")), variables(limited.container("addons-0")))

@@ -46,6 +46,13 @@ class Catcher(Case):
         self.assertNotIn("ports", internet(Rendered()))
         self.assertNotIn("ports", internet(Rendered({"stage": "Test", "mail": {"host": "smtp.example.com"}})))
 
+    def test_large_mails_do_not_end_it(self):
+        container = Rendered({"stage": "Test"}).container("mailpit", "-mail")
+        env = {one["name"]: one["value"] for one in container["env"]}
+        self.assertEqual(container["resources"]["limits"], {"memory": "512Mi"})
+        self.assertLessEqual(12 * int(env["MP_MAX_MESSAGE_SIZE"]), 512)
+        self.assertEqual((env["MP_DATABASE"], env["MP_ALLOWED_HOSTS"]), ("/tmp/mailpit.db", "localhost"))
+
     def test_nothing_lasts(self):
         volumes = Rendered({"stage": "Test"}).pod("-mail")["volumes"]
         self.assertEqual([set(v) - {"name"} for v in volumes], [{"emptyDir"}])
