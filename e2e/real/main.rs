@@ -7,7 +7,11 @@
     reason = "a scenario fails by panicking, in its helpers too"
 )]
 
+mod acme;
+mod addons;
+mod complete;
 mod database;
+mod handbook;
 mod odoo;
 mod prepare;
 

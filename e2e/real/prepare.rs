@@ -1,7 +1,7 @@
 //! What `prepare` does to a database, and what the status tells of it.
 
 use e2e::{Environment, Odoo, Real, RealWorld};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use odoofleet_api::OdooEnvironment;
@@ -18,16 +18,6 @@ async fn start(name: &str, odoo: &Odoo, change: impl FnOnce(&mut Value)) -> anyh
     change(&mut environment["spec"]);
     world.apply(&environment).await?;
     Ok(world)
-}
-
-/// Who a login and password are to Odoo: a user's id, or false.
-async fn authenticate(world: &RealWorld, login: &str, password: &str) -> anyhow::Result<Value> {
-    let call = json!({ "jsonrpc": "2.0", "method": "call", "params": {
-        "service": "common", "method": "authenticate", "args": ["odoo", login, password, {}],
-    } });
-    let answer = world.post("acme-one", "/jsonrpc", &call).await?;
-    let answer: Value = serde_json::from_str(&answer.text().await?)?;
-    Ok(answer["result"].clone())
 }
 
 fn database(environment: &Environment) -> DatabaseStatus {
@@ -65,10 +55,10 @@ async fn a_database_begins_as_the_environment_says_and_a_restart_changes_nothing
     assert!(told.initialised && told.modules_failed.is_empty(), "{told:?}");
     assert_eq!(told.uuid.as_deref(), Some(uuid));
 
-    let secret = world.api::<Secret>().get("acme-one-odoofleet").await?.data.unwrap_or_default();
-    let password = String::from_utf8(secret["administrator_password"].0.clone())?;
-    assert_eq!(authenticate(&world, "admin", "admin").await?, json!(false), "nobody ever meets admin/admin");
-    assert!(authenticate(&world, "it@acme.example", &password).await?.is_number());
+    let password = world.administrator_password("acme-one").await?;
+    let nobody = world.authenticate("acme-one", "admin", "admin").await?;
+    assert_eq!(nobody, json!(false), "nobody ever meets admin/admin");
+    assert!(world.authenticate("acme-one", "it@acme.example", &password).await?.is_number());
     let asked = "SELECT c.code, p.lang, p.tz FROM res_users u JOIN res_partner p ON p.id = u.partner_id, res_company o \
                  JOIN res_partner q ON q.id = o.partner_id JOIN res_country c ON c.id = q.country_id WHERE u.login = 'it@acme.example'";
     assert_eq!(world.psql("acme-one", asked).await?, "CN|zh_CN|Asia/Shanghai");

@@ -5,20 +5,8 @@ use serde_json::json;
 
 use crate::Result;
 
-/// A certificate for a host that ends in a year.
 async fn put_certificate(world: &World, secret: &str, host: &str, year: i32) -> Result {
-    let mut params = rcgen::CertificateParams::new(vec![host.to_owned()])?;
-    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-    params.not_after = rcgen::date_time_ymd(year, 1, 1);
-    let key = rcgen::KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
-    world
-        .apply(&json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-            "metadata": { "name": secret, "labels": { "odoofleet.dev/customer": "acme" } },
-            "stringData": { "tls.crt": certificate.pem(), "tls.key": key.serialize_pem() },
-        }))
-        .await
+    world.apply(&e2e::certificate(secret, host, year)?).await
 }
 
 fn condition(environment: &OdooEnvironment) -> Option<(String, String)> {

@@ -1,7 +1,7 @@
 //! The handbook's pages, as typed.
 
 use e2e::World;
-use e2e::handbook::{blocks, follow};
+use e2e::handbook::{Reader, blocks};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -32,13 +32,13 @@ async fn with_production(name: &str) -> anyhow::Result<World> {
 async fn a_new_customer_reaches_running_as_the_handbook_says() -> Result {
     let mut world = World::bare("handbook-new", &[]).await?;
     world.run_operator().await?;
-    follow(&world, "docs/handbook/new-customer.md", false).await
+    Reader::new(&world)?.follow("docs/handbook/new-customer.md").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_customer_stops_and_comes_back_as_the_handbook_says() -> Result {
     let world = with_production("handbook-stop").await?;
-    follow(&world, "docs/handbook/suspended-customer.md", false).await
+    Reader::new(&world)?.follow("docs/handbook/suspended-customer.md").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +48,7 @@ async fn a_crash_is_found_and_mended_as_the_handbook_says() -> Result {
     assert_eq!(world.api::<Pod>().list(&ListParams::default().labels(web)).await?.items.len(), 1);
     let pod = crash(&world, web, "odoo", "OOMKilled", 137).await?;
     world.wait_reason("acme-prod", "Error", "OutOfMemory").await?;
-    follow(&world, "docs/handbook/monday-crash.md", false).await?;
+    Reader::new(&world)?.follow("docs/handbook/monday-crash.md").await?;
     let left = world.api::<Pod>().list(&ListParams::default().labels(web)).await?;
     assert!(left.items.iter().all(|left| left.name_any() != pod), "the page replaces the pod that crashed");
     Ok(())

@@ -8,6 +8,7 @@
 )]
 
 mod certificates;
+mod checks;
 mod crds;
 mod customers;
 mod deletion;

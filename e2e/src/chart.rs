@@ -42,6 +42,12 @@ impl Chart {
         }
     }
 
+    /// With a pod `{release}-check` in which changes are tried. Scenarios play it themselves where `note` is `by hand`.
+    #[must_use]
+    pub fn with_check(self) -> Self {
+        self.with("templates/check.yaml", CHECK)
+    }
+
     /// Adds or replaces a file.
     #[must_use]
     pub fn with(mut self, path: &str, content: &str) -> Self {
@@ -82,6 +88,31 @@ spec:
           image: "odoo:{{ .Values.image.tag }}"
           env: [{name: NOTE, value: {{ .Values.note | quote }}}]
           securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+"#;
+
+const CHECK: &str = r#"apiVersion: v1
+kind: Pod
+metadata:
+  name: "{{ .Release.Name }}-check"
+  annotations:
+    helm.sh/hook: test
+    odoofleet.dev/role: Check
+    {{- if eq .Values.note "by hand" }}
+    e2e.odoofleet.dev/by-hand: "true"
+    {{- end }}
+spec:
+  restartPolicy: OnFailure
+  securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+  initContainers:
+    - name: addons-0
+      image: "git:{{ .Values.image.tag }}"
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+      volumeMounts: [{name: config, mountPath: /etc/config}]
+  containers:
+    - name: done
+      image: "odoo:{{ .Values.image.tag }}"
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+  volumes: [{name: config, configMap: {name: "{{ .Release.Name }}-config"}}]
 "#;
 
 const DATABASE: &str = r#"apiVersion: apps/v1

@@ -1,9 +1,10 @@
 //! Following a page of the handbook: every command block is run as it stands there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::World;
 
@@ -16,63 +17,130 @@ pub struct Block {
     pub real: bool,
     /// What is typed.
     pub script: String,
+    /// What the page shows of its output: the block `text` that follows at once.
+    pub shown: Option<String>,
 }
 
 /// The command blocks of a page: fences `sh` and `sh real`.
 pub fn blocks(page: &str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut open: Option<Block> = None;
+    let mut blocks: Vec<Block> = Vec::new();
+    // The fence that is open: its kind, its line and what it holds.
+    let mut open: Option<(&str, usize, String)> = None;
+    let mut follows = false;
     for (number, line) in page.lines().enumerate() {
         let fence = line.trim_start().strip_prefix("```");
         match (fence, &mut open) {
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(kind @ ("sh" | "sh real")), None) => {
-                open = Some(Block { line: number + 1, real: kind == "sh real", script: String::new() });
+            (None, Some((_, _, text))) => {
+                text.push_str(line);
+                text.push('\n');
             }
-            (None, Some(block)) => {
-                block.script.push_str(line);
-                block.script.push('\n');
+            (Some(_), Some(_)) => {
+                let Some((kind, line, text)) = open.take() else { continue };
+                match (kind, blocks.last_mut()) {
+                    ("sh" | "sh real", _) => {
+                        blocks.push(Block { line, real: kind == "sh real", script: text, shown: None });
+                        follows = true;
+                    }
+                    ("text", Some(last)) if follows => {
+                        last.shown = Some(text);
+                        follows = false;
+                    }
+                    _ => {}
+                }
             }
-            (_, None) => {}
+            (Some(kind), None) => {
+                follows &= kind == "text";
+                open = Some((kind, number + 1, String::new()));
+            }
+            (None, None) => follows &= line.trim().is_empty(),
         }
     }
     blocks
 }
 
-/// Types the blocks of `page`, a file of the repository, one after the other; those that need real pods only if `real`.
-/// The page speaks of namespace `odoo`; here it is the world's.
-pub async fn follow(world: &World, page: &str, real: bool) -> Result<()> {
-    let repo = &world.setup.repo;
-    let text = std::fs::read_to_string(repo.join(page)).with_context(|| format!("{page} cannot be read"))?;
-    let folder = tempfile::tempdir()?;
-    copy_examples(&repo.join("examples"), &folder.path().join("examples"), &world.namespace)?;
-    let blocks = blocks(&text);
-    ensure!(!blocks.is_empty(), "{page} has no command block");
-    for block in blocks.iter().filter(|block| real || !block.real) {
-        run(world, page, block, folder.path()).await?;
-    }
-    Ok(())
+/// Somebody who types what pages say. They speak of namespace `odoo`; here it is the world's.
+pub struct Reader<'a> {
+    world: &'a World,
+    folder: tempfile::TempDir,
+    real: bool,
+    replaced: Vec<(String, String)>,
 }
 
-async fn run(world: &World, page: &str, block: &Block, folder: &Path) -> Result<()> {
-    let path = format!("{}:{}", world.setup.bin.display(), std::env::var("PATH").unwrap_or_default());
-    let mut command = tokio::process::Command::new("bash");
-    command.args(["-euo", "pipefail", "-c", &in_namespace(&block.script, &world.namespace)]).current_dir(folder);
-    command.env("KUBECONFIG", &world.setup.kubeconfig).env("PATH", path).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(world.patience * 4, command.output())
-        .await
-        .with_context(|| format!("{page}:{} does not end:\n{}", block.line, block.script))??;
-    ensure!(
-        output.status.success(),
-        "{page}:{} failed ({}):\n{}\n{}{}\nlog:\n{}",
-        block.line,
-        output.status,
-        block.script,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-        world.log()
-    );
-    Ok(())
+impl<'a> Reader<'a> {
+    /// Types what needs no running Odoo.
+    pub fn new(world: &'a World) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        copy_examples(&world.setup.repo.join("examples"), &folder.path().join("examples"), &world.namespace)?;
+        Ok(Self { world, folder, real: false, replaced: Vec::new() })
+    }
+
+    /// Types all of it, and compares what `sh real` blocks print with what the page shows below them.
+    #[must_use]
+    pub fn with_real_pods(self) -> Self {
+        Self { real: true, ..self }
+    }
+
+    /// Types something else for what cannot be had here.
+    #[must_use]
+    pub fn replacing(mut self, from: &str, to: &str) -> Self {
+        self.replaced.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    /// The folder of the examples.
+    pub fn examples(&self) -> PathBuf {
+        self.folder.path().join("examples")
+    }
+
+    /// Changes an example before it is used.
+    pub fn edit(&self, example: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let file = self.examples().join(example);
+        let mut object: Value = serde_saphyr::from_str(&std::fs::read_to_string(&file)?)?;
+        change(&mut object);
+        std::fs::write(file, object.to_string()).with_context(|| format!("{example} cannot be written"))
+    }
+
+    /// Types the blocks of `page`, a file of the repository, one after the other.
+    pub async fn follow(&self, page: &str) -> Result<()> {
+        let text = std::fs::read_to_string(self.world.setup.repo.join(page))
+            .with_context(|| format!("{page} cannot be read"))?;
+        let blocks = blocks(&text);
+        ensure!(!blocks.is_empty(), "{page} has no command block");
+        for block in blocks.iter().filter(|block| self.real || !block.real) {
+            let printed = self.type_in(page, block).await?;
+            if let (true, Some(shown)) = (block.real, &block.shown) {
+                ensure!(
+                    printed.trim_end() == shown.trim_end(),
+                    "{page}:{} prints\n{printed}and not\n{shown}",
+                    block.line
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn type_in(&self, page: &str, block: &Block) -> Result<String> {
+        let world = self.world;
+        let path = format!("{}:{}", world.setup.bin.display(), std::env::var("PATH").unwrap_or_default());
+        let script = in_namespace(&block.script, &world.namespace);
+        let script = self.replaced.iter().fold(script, |script, (from, to)| script.replace(from, to));
+        let mut command = tokio::process::Command::new("bash");
+        command.args(["-euo", "pipefail", "-c", &script]).current_dir(self.folder.path());
+        command.env("KUBECONFIG", &world.setup.kubeconfig).env("PATH", path).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(world.patience * 4, command.output())
+            .await
+            .with_context(|| format!("{page}:{} does not end:\n{script}", block.line))??;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.success(),
+            "{page}:{} failed ({}):\n{script}\n{printed}{}\nlog:\n{}",
+            block.line,
+            output.status,
+            String::from_utf8_lossy(&output.stderr),
+            world.log()
+        );
+        Ok(printed)
+    }
 }
 
 fn in_namespace(text: &str, namespace: &str) -> String {
@@ -115,6 +183,13 @@ mod tests {
         let found = blocks(page);
         let plain: Vec<(usize, bool, &str)> = found.iter().map(|b| (b.line, b.real, b.script.as_str())).collect();
         assert_eq!(plain, [(2, false, "a\nb\n"), (9, true, "d\n")]);
+    }
+
+    #[test]
+    fn what_a_block_prints_stands_directly_below_it() {
+        let page = "```sh\na\n```\n\n```text\n1\n```\n```text\n2\n```\n```sh real\nb\n```\nwords\n```text\n3\n```\n";
+        let shown: Vec<Option<String>> = blocks(page).into_iter().map(|block| block.shown).collect();
+        assert_eq!(shown, [Some("1\n".to_owned()), None]);
     }
 
     #[test]

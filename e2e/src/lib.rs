@@ -4,12 +4,13 @@
 //! so that scenarios run side by side. `cargo xtask test e2e` starts the cluster and says where everything is.
 
 mod chart;
+pub mod git_server;
 pub mod handbook;
 mod objects;
 mod real;
 mod world;
 
 pub use chart::{Chart, package};
-pub use objects::{customer, environment, odoo_environment, odoo_template, template};
-pub use real::{Odoo, Real, RealWorld};
+pub use objects::{certificate, customer, environment, odoo_environment, odoo_template, template};
+pub use real::{Odoo, Real, RealWorld, merged};
 pub use world::{Environment, Setup, World};

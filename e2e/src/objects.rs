@@ -1,5 +1,6 @@
 //! Objects as a user would write them, for scenarios to change.
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
 /// A customer in contract.
@@ -59,4 +60,18 @@ pub fn environment(customer: &str, service: &str) -> Value {
             "templateRef": { "name": "small" },
         },
     })
+}
+
+/// A certificate for a host, valid to the first day of a year, in a Secret of customer `acme`.
+pub fn certificate(secret: &str, host: &str, year: i32) -> Result<Value> {
+    let mut params = rcgen::CertificateParams::new(vec![host.to_owned()])?;
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok(json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": { "name": secret, "labels": { "odoofleet.dev/customer": "acme" } },
+        "stringData": { "tls.crt": certificate.pem(), "tls.key": key.serialize_pem() },
+    }))
 }

@@ -1,11 +1,12 @@
 //! The rig of scenarios on a real node: pods run, a database keeps data, an Odoo answers.
 
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,6 +30,8 @@ pub struct Real {
     pub postgres_major: i64,
     /// The node's address; ports of the node are reached there.
     pub node: String,
+    /// Names that pods know beside those of the cluster, in a file like `/etc/hosts`.
+    pub hosts: PathBuf,
 }
 
 /// One Odoo.
@@ -121,6 +124,45 @@ impl RealWorld {
         merged(self.real.values.clone(), &self.real.runtime)
     }
 
+    /// The password that was generated for the administrator of a release.
+    pub async fn administrator_password(&self, release: &str) -> Result<String> {
+        let secret: Secret = self.api().get(&format!("{release}-odoofleet")).await?;
+        let password = secret.data.unwrap_or_default().remove("administrator_password").context("there is none")?;
+        Ok(String::from_utf8(password.0)?)
+    }
+
+    /// Who a login and password are to a release's Odoo: a user's id, or false.
+    pub async fn authenticate(&self, release: &str, login: &str, password: &str) -> Result<Value> {
+        self.remote(release, "common", "authenticate", json!(["odoo", login, password, {}])).await
+    }
+
+    /// Calls a method of a model of a release's Odoo, as its administrator.
+    pub async fn call(&self, release: &str, login: &str, what: (&str, &str), arguments: Value) -> Result<Value> {
+        let password = self.administrator_password(release).await?;
+        let user = self.authenticate(release, login, &password).await?;
+        let arguments = json!(["odoo", user, password, what.0, what.1, arguments]);
+        self.remote(release, "object", "execute_kw", arguments).await
+    }
+
+    async fn remote(&self, release: &str, service: &str, method: &str, arguments: Value) -> Result<Value> {
+        let params = json!({ "service": service, "method": method, "args": arguments });
+        let call = json!({ "jsonrpc": "2.0", "method": "call", "params": params });
+        let answer = self.post(release, "/jsonrpc", &call).await?;
+        let answer: Value = serde_json::from_str(&answer.text().await?)?;
+        match &answer["error"] {
+            Value::Null => Ok(answer["result"].clone()),
+            error => bail!("Odoo refuses {method}: {error}"),
+        }
+    }
+
+    /// The mails that the catcher of a release holds, as its interface tells them.
+    pub async fn mails(&self, release: &str) -> Result<Value> {
+        let address = self.address(&format!("{release}-mail"), "http").await?;
+        // As people come, by a port that is forwarded.
+        let request = self.http.get(format!("http://{address}/api/v1/messages")).header("Host", "localhost");
+        Ok(serde_json::from_str(&request.send().await?.error_for_status()?.text().await?)?)
+    }
+
     /// Runs a program in a pod, or in a pod of a Deployment if that is named as `deployment/…`, and returns what it prints.
     pub async fn exec(&self, pod: &str, container: &str, program: &[&str]) -> Result<String> {
         let mut arguments = vec!["exec", "--namespace", &self.namespace, pod, "--container", container, "--"];
@@ -167,6 +209,17 @@ impl RealWorld {
         Ok(self.http.get(format!("http://{address}{path}")).send().await?)
     }
 
+    /// Asks for a websocket through the Service of a release, as a browser does. Returns the status of the answer: 101 is a yes.
+    pub async fn websocket(&self, release: &str) -> Result<u16> {
+        let address = self.address(release, "http").await?;
+        let origin = format!("http://{address}");
+        let request = self.http.get(format!("{origin}/websocket")).header("Origin", origin);
+        let request = request.header("Connection", "Upgrade").header("Upgrade", "websocket");
+        let request =
+            request.header("Sec-WebSocket-Version", "13").header("Sec-WebSocket-Key", "MDEyMzQ1Njc4OWFiY2RlZg==");
+        Ok(request.send().await?.status().as_u16())
+    }
+
     /// Posts JSON through the Service of a release.
     pub async fn post(&self, release: &str, path: &str, body: &Value) -> Result<reqwest::Response> {
         let address = self.address(release, "http").await?;
@@ -180,7 +233,7 @@ impl Drop for RealWorld {
     fn drop(&mut self) {
         let mut kubectl = Command::new(self.setup.bin.join("kubectl"));
         kubectl.env("KUBECONFIG", &self.setup.kubeconfig).stdout(Stdio::null()).stderr(Stdio::null());
-        kubectl.args(["delete", "deployments,statefulsets,persistentvolumeclaims", "--all", "--wait=false"]);
+        kubectl.args(["delete", "deployments,statefulsets,pods,persistentvolumeclaims", "--all", "--wait=false"]);
         let _ = kubectl.args(["--namespace", &self.namespace]).status();
     }
 }
@@ -190,7 +243,8 @@ fn pod_is_ready(pod: &Pod) -> bool {
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-fn merged(mut into: Value, more: &Value) -> Value {
+/// `into`, with what `more` says in its place.
+pub fn merged(mut into: Value, more: &Value) -> Value {
     if let (Some(into), Some(more)) = (into.as_object_mut(), more.as_object()) {
         for (key, value) in more {
             let old = into.remove(key).unwrap_or(Value::Null);

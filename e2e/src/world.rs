@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::WatchStreamExt;
@@ -320,6 +320,8 @@ impl World {
             "OdooEnvironment" => self.api::<OdooEnvironment>().patch(name, &params, &patch).await.map(drop)?,
             "Secret" => self.api::<Secret>().patch(name, &params, &patch).await.map(drop)?,
             "ConfigMap" => self.api::<ConfigMap>().patch(name, &params, &patch).await.map(drop)?,
+            "Service" => self.api::<Service>().patch(name, &params, &patch).await.map(drop)?,
+            "Pod" => self.api::<Pod>().patch(name, &params, &patch).await.map(drop)?,
             other => bail!("kind {other} is not applied here"),
         }
         Ok(())

@@ -28,7 +28,7 @@ TABLE = {
         "odoocustomers/status": "update patch", "odootemplates/status": "update patch", "odooenvironments/status": "update patch",
         "secrets": CRUD, "configmaps": CRUD, "services": CRUD, "persistentvolumeclaims": CRUD, "deployments": CRUD, "statefulsets": CRUD,
         "jobs": CRUD, "cronjobs": CRUD, "serviceaccounts": HELM, "ingresses": CRUD, "networkpolicies": HELM, "poddisruptionbudgets": HELM,
-        "horizontalpodautoscalers": HELM, "pods": f"{VIEW} delete", "deployments/scale": SCALE, "statefulsets/scale": SCALE,
+        "horizontalpodautoscalers": HELM, "pods": f"{VIEW} create delete", "deployments/scale": SCALE, "statefulsets/scale": SCALE,
         "controllerrevisions": "get list watch create delete", "events.k8s.io": "create patch"},
 }
 # Outside the namespace of the environments people have nothing; the operator has its own kinds, its Lease, and a look at two objects.

@@ -88,6 +88,8 @@ pub enum Reason {
     Progressing,
     /// Helm installs the release.
     Installing,
+    /// A change is tried in a pod of its own before it replaces what runs.
+    Checking,
     /// Helm upgrades the release.
     Upgrading,
     /// A release that was left in a pending state is being recovered.

@@ -15,6 +15,8 @@ pub const SPEC_HASH: &str = "odoofleet.dev/spec-hash";
 /// On a release: the revision that the operator made. It differs from Helm's `version` label after a human's
 /// `helm upgrade` (which inherits labels) or `helm rollback` (which copies them).
 pub const REVISION: &str = "odoofleet.dev/revision";
+/// On a release and on the pod that tried it before: digest of what Odoo's pods begin with (image, addons, modules).
+pub const CHECK: &str = "odoofleet.dev/check";
 /// On a retained release: Unix seconds of the moment at which its environment was deleted.
 pub const RETAINED_AT: &str = "odoofleet.dev/retained-at";
 /// On a Secret: `"true"` when the operator generated it, so that deletion policy `Delete` may remove it.
@@ -34,7 +36,8 @@ pub const ALLOW_DELETION: &str = "odoofleet.dev/allow-deletion";
 pub const ALLOW_DATA_LOSS: &str = "odoofleet.dev/allow-data-loss";
 /// Annotation such as `17.0→18.0` (or `17.0->18.0`): this change of major version is wanted.
 pub const MAJOR_UPGRADE: &str = "odoofleet.dev/major-upgrade";
-/// Annotation on a workload, from its chart: `Web`, `Application`, `Database` or `Page`. `Web` is the Application whose
+/// Annotation on a workload, from its chart: `Web`, `Application`, `Database` or `Page`; on the pod in which a chart tries
+/// its inputs, a hook of `helm test`: `Check`. `Web` is the Application whose
 /// number of pods `spec.replicas` is.
 pub const ROLE: &str = "odoofleet.dev/role";
 /// Annotation on a workload: its replicas before it was stopped.

@@ -156,6 +156,19 @@ pub enum FoundCertificate {
     Unreadable,
 }
 
+/// The pod in which a change is tried before it replaces what runs. Its label is `<digest>-<inputs>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What it tries: digest of what Odoo's pods begin with.
+    pub digest: String,
+    /// What it was rendered from: another word than that of now may bring another end.
+    pub inputs: String,
+    /// The pod.
+    pub pod: Pod,
+    /// Whether everything in it went well.
+    pub succeeded: bool,
+}
+
 /// Everything that runs of one release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Running {
@@ -171,9 +184,17 @@ pub struct Running {
     pub volumes: Vec<Volume>,
     /// Certificates.
     pub certificates: Vec<Certificate>,
+    /// The pod in which a change is tried.
+    pub check: Option<Check>,
 }
 
 impl Running {
+    /// Whether one pod of everything is ready: people can work, even while another one fails.
+    pub fn serves(&self) -> bool {
+        let mut live = self.workloads.iter().filter(|workload| workload.replicas > 0).peekable();
+        live.peek().is_some() && live.all(|workload| workload.ready_replicas > 0)
+    }
+
     /// Pods of a workload that have not ended for good. Those that are just ending are among them, though their controller
     /// no longer counts them.
     pub fn pods_of<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Pod> {

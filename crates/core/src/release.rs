@@ -33,6 +33,8 @@ pub struct Ownership {
     pub environment_uid: Option<String>,
     /// Digest of what went into the revision.
     pub spec_hash: Option<String>,
+    /// Digest of what Odoo's pods begin with.
+    pub check: Option<String>,
     /// The revision that we made.
     pub revision: Option<i64>,
     /// Since when the release is retained, Unix seconds.
@@ -101,6 +103,7 @@ impl Ownership {
             environment: text(labels::ENVIRONMENT),
             environment_uid: text(labels::ENVIRONMENT_UID),
             spec_hash: text(labels::SPEC_HASH),
+            check: text(labels::CHECK),
             revision: number(labels::REVISION),
             retained_at: number(labels::RETAINED_AT),
         }
@@ -276,6 +279,7 @@ mod tests {
             environment: Some("acme-prod".into()),
             environment_uid: Some("u1".into()),
             spec_hash: Some("h1".into()),
+            check: None,
             revision: Some(number),
             retained_at: None,
         };

@@ -9,4 +9,4 @@ mod queue;
 mod worker;
 
 pub use pool::{Event, Lane, Outcome, Pool, PoolConfig, Submitted};
-pub use protocol::{Action, Chart, ErrorClass, Request, WorkerError};
+pub use protocol::{Action, Chart, Check, ErrorClass, Owner, Request, WorkerError};

@@ -61,6 +61,8 @@ pub struct Outcome {
     pub result: Result<(), WorkerError>,
     /// Hooks of the chart.
     pub hooks: i64,
+    /// For a check: the pods in which the chart tries its inputs, one or none.
+    pub checks: i64,
     /// How long the worker took.
     pub duration: Duration,
 }
@@ -240,6 +242,7 @@ impl Pool {
                 .map_or_else(|| begun.elapsed(), Duration::from_millis),
             result: finished.result,
             hooks: finished.hooks,
+            checks: finished.checks,
         };
         {
             let mut state = self.0.state.lock();
@@ -284,5 +287,5 @@ impl Pool {
 fn not_started(error: &std::io::Error) -> Finished {
     let message = format!("the Helm worker cannot be started: {error}");
     let error = WorkerError { class: ErrorClass::Unreachable, message, details: vec![] };
-    Finished { result: Err(error), hooks: 0, duration_millis: 0, reusable: false }
+    Finished { result: Err(error), hooks: 0, checks: 0, duration_millis: 0, reusable: false }
 }

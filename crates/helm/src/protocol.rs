@@ -8,12 +8,14 @@ use serde_json::{Map, Value};
 /// What a worker does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "Helm's own verbs")]
+#[allow(missing_docs, reason = "Helm's own verbs, all but the last")]
 pub enum Action {
     Install,
     Upgrade,
     Uninstall,
     Unlock,
+    /// Starts the pod in which a chart tries its new inputs.
+    Check,
 }
 
 /// One operation.
@@ -46,6 +48,9 @@ pub struct Request {
     pub other_replicas: Option<i32>,
     /// Whether CronJobs are suspended.
     pub suspend_cron_jobs: bool,
+    /// For a check: what its pod carries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
     /// Kinds that may be rendered, as `apps/v1/Deployment`.
     pub allowed_kinds: Vec<String>,
     /// Secrets that pods may refer to besides those that the chart renders.
@@ -63,6 +68,26 @@ impl std::fmt::Debug for Request {
         let Self { id, action, release, expected_revision, .. } = self;
         write!(f, "{action:?} {release} revision {expected_revision} (operation {id})")
     }
+}
+
+/// What the pod of a check carries.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// Digest of what is checked: a pod with the same one is left alone.
+    pub digest: String,
+    /// The object with which the pod goes.
+    pub owner: Owner,
+}
+
+/// An object that owns others.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "as in Kubernetes' owner references")]
+pub struct Owner {
+    pub api_version: String,
+    pub kind: String,
+    pub name: String,
+    pub uid: String,
 }
 
 /// A chart's archive.
@@ -124,6 +149,8 @@ pub(crate) struct ResultMessage {
     pub hooks: i64,
     #[serde(default)]
     pub duration_millis: i64,
+    #[serde(default)]
+    pub checks: i64,
     #[serde(default)]
     pub error: Option<WorkerError>,
 }
@@ -218,6 +245,7 @@ mod tests {
             replicas: BTreeMap::new(),
             other_replicas: Some(0),
             suspend_cron_jobs: true,
+            check: None,
             allowed_kinds: vec![],
             allowed_secrets: vec![],
             allow_data_loss: false,

@@ -29,6 +29,8 @@ pub struct Finished {
     pub result: Result<(), WorkerError>,
     /// Hooks of the chart.
     pub hooks: i64,
+    /// Check pods of the chart.
+    pub checks: i64,
     /// Milliseconds, as the worker measured them.
     pub duration_millis: i64,
     /// Whether the process may be used again.
@@ -141,12 +143,18 @@ fn finished(result: ResultMessage) -> Finished {
         }),
     };
     let lost = matches!(&error, Err(error) if matches!(error.class, ErrorClass::PermitExpired | ErrorClass::Cancelled | ErrorClass::Deadline));
-    Finished { result: error, hooks: result.hooks, duration_millis: result.duration_millis, reusable: !lost }
+    Finished {
+        result: error,
+        hooks: result.hooks,
+        checks: result.checks,
+        duration_millis: result.duration_millis,
+        reusable: !lost,
+    }
 }
 
 fn died(class: ErrorClass, message: &str, reusable: bool) -> Finished {
     let error = WorkerError { class, message: message.to_owned(), details: vec![] };
-    Finished { result: Err(error), hooks: 0, duration_millis: 0, reusable }
+    Finished { result: Err(error), hooks: 0, checks: 0, duration_millis: 0, reusable }
 }
 
 fn validity(until: Option<Instant>) -> Option<Validity> {

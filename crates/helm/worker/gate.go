@@ -114,7 +114,7 @@ func (r *request) countHooks(objects []object) int {
 }
 
 func (r *request) hookVerb() string {
-	if r.Action == actionUpgrade || (r.Action == actionRender && r.ExpectedRevision > 1) {
+	if r.Action == actionUpgrade || (!r.writesRelease() && r.ExpectedRevision > 1) {
 		return "upgrade"
 	}
 	return "install"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -27,6 +28,12 @@ func (o object) quoted() string { return fmt.Sprintf("%s %q", o.GetKind(), o.Get
 func (o object) apiKind() string { return o.GetAPIVersion() + "/" + o.GetKind() }
 
 func (o object) isHook() bool { return o.GetAnnotations()[release.HookAnnotation] != "" }
+
+// isTest says whether the object is a hook that only `helm test` runs.
+func (o object) isTest() bool {
+	events, _ := o.hookEvents()
+	return len(events) > 0 && !slices.ContainsFunc(events, func(event string) bool { return !strings.HasPrefix(event, "test") })
+}
 
 // kept says whether Helm leaves the object alone when it is no longer rendered.
 func (o object) kept() bool { return o.GetAnnotations()[kube.ResourcePolicyAnno] == kube.KeepPolicy }

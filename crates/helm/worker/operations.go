@@ -61,6 +61,7 @@ type operation struct {
 	secrets *releaseSecrets
 	store   *storage.Storage
 	client  *client
+	clients kubernetes.Interface
 	gate    *gate
 	chart   *chartv2.Chart
 
@@ -92,6 +93,8 @@ func (c *cluster) run(r *request, p *permit, progress func(string, *int)) (*resu
 		result, err = o.unlock(context.Background())
 	case actionRender:
 		result, err = o.render()
+	case actionCheck:
+		result, err = o.check(context.Background())
 	}
 	if err != nil {
 		return nil, o.classify(err)
@@ -117,6 +120,7 @@ func (o *operation) prepare(c *cluster) error {
 	if err != nil {
 		return err
 	}
+	o.clients = clients
 	o.secrets = &releaseSecrets{
 		SecretInterface: clients.CoreV1().Secrets(r.Namespace),
 		release:         r.Release,
@@ -274,16 +278,7 @@ func (o *operation) render() (*resultMessage, error) {
 	if o.request.Verbatim {
 		o.gate.judge = func([]object) *workerError { return nil }
 	}
-	i := action.NewInstall(o.configuration())
-	i.ReleaseName = o.request.Release
-	i.Namespace = o.request.Namespace
-	i.DryRunStrategy = action.DryRunServer
-	i.IsUpgrade = o.request.ExpectedRevision > 1
-	i.SkipCRDs = true
-	i.DisableOpenAPIValidation = true
-	i.WaitStrategy = kube.HookOnlyStrategy
-	i.PostRenderer = o.gate
-	done, err := i.Run(o.chart, o.request.values())
+	done, err := o.dryRun()
 	if err != nil {
 		return nil, err
 	}
@@ -295,6 +290,20 @@ func (o *operation) render() (*resultMessage, error) {
 		}
 	}
 	return result, nil
+}
+
+// dryRun renders the chart as the next revision, and writes nothing.
+func (o *operation) dryRun() (releasei.Releaser, error) {
+	i := action.NewInstall(o.configuration())
+	i.ReleaseName = o.request.Release
+	i.Namespace = o.request.Namespace
+	i.DryRunStrategy = action.DryRunServer
+	i.IsUpgrade = o.request.ExpectedRevision > 1
+	i.SkipCRDs = true
+	i.DisableOpenAPIValidation = true
+	i.WaitStrategy = kube.HookOnlyStrategy
+	i.PostRenderer = o.gate
+	return i.Run(o.chart, o.request.values())
 }
 
 func (o *operation) judgeInstall(objects []object) *workerError {

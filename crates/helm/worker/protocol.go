@@ -22,6 +22,7 @@ const (
 	actionUninstall = "uninstall"
 	actionUnlock    = "unlock"
 	actionRender    = "render"
+	actionCheck     = "check"
 )
 
 // envelope says what a line on standard input is.
@@ -82,6 +83,9 @@ type request struct {
 	// Verbatim, for render, leaves out the transform: what comes back is what the chart says by itself.
 	Verbatim bool `json:"verbatim"`
 
+	// Check, for check, says what its pod is to carry.
+	Check *checkRequest `json:"check"`
+
 	AllowedKinds   []string `json:"allowedKinds"`
 	AllowedSecrets []string `json:"allowedSecrets"`
 	AllowDataLoss  bool     `json:"allowDataLoss"`
@@ -116,7 +120,7 @@ var (
 // validate returns what is wrong with the request, if anything.
 func (r *request) validate(namespace string) error {
 	switch r.Action {
-	case actionInstall, actionUpgrade, actionUninstall, actionUnlock, actionRender:
+	case actionInstall, actionUpgrade, actionUninstall, actionUnlock, actionRender, actionCheck:
 	default:
 		return fmt.Errorf("action %q is unknown", r.Action)
 	}
@@ -140,6 +144,8 @@ func (r *request) validate(namespace string) error {
 		return errors.New("an install creates revision 1")
 	case r.Action == actionUpgrade && r.ExpectedRevision == 1:
 		return errors.New("an upgrade creates revision 2 or later")
+	case (r.Action == actionCheck) != (r.Check != nil && r.Check.valid()):
+		return errors.New("a check, and nothing else, needs \"check\" with a digest and an owner")
 	case r.rendersChart() && (r.Chart.Path == "" || r.Chart.SHA256 == ""):
 		return errors.New("\"chart\" needs a path and a sha256")
 	}
@@ -147,11 +153,14 @@ func (r *request) validate(namespace string) error {
 }
 
 func (r *request) rendersChart() bool {
-	return r.Action == actionInstall || r.Action == actionUpgrade || r.Action == actionRender
+	return r.Action == actionInstall || r.Action == actionUpgrade || r.Action == actionRender || r.Action == actionCheck
 }
 
 // writes says whether the action changes anything at all.
 func (r *request) writes() bool { return r.Action != actionRender }
+
+// writesRelease says whether the action makes or changes a revision.
+func (r *request) writesRelease() bool { return r.Action != actionRender && r.Action != actionCheck }
 
 func (r *request) timeout() time.Duration { return time.Duration(r.TimeoutSeconds) * time.Second }
 
@@ -184,6 +193,8 @@ type resultMessage struct {
 	Chart          *chartInfo `json:"chart,omitempty"`
 	Hooks          int        `json:"hooks"`
 	DurationMillis int64      `json:"durationMillis"`
+	// Checks is the number of check pods that the chart has; for check only.
+	Checks int `json:"checks,omitempty"`
 	// Manifest and HookManifests are given for render only.
 	Manifest      string       `json:"manifest,omitempty"`
 	HookManifests []string     `json:"hookManifests,omitempty"`

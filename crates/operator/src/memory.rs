@@ -1,6 +1,6 @@
 //! What the operator remembers of an environment between two looks. It can be lost: status and storage hold the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ pub struct Memory {
     environments: Mutex<HashMap<String, Remembered>>,
     taken_down: Mutex<Vec<(String, Timestamp)>>,
     hooks: Mutex<HashMap<String, bool>>,
+    without_check: Mutex<HashSet<String>>,
 }
 
 #[derive(Default)]
@@ -81,6 +82,16 @@ impl Memory {
     /// Whether a chart is known to have hooks.
     pub fn has_hooks(&self, chart_digest: &str) -> bool {
         self.hooks.lock().get(chart_digest).copied().unwrap_or_default()
+    }
+
+    /// Whether a chart may have a pod in which it tries its inputs: it has, or nobody has looked yet.
+    pub fn has_check(&self, chart_digest: &str) -> bool {
+        !self.without_check.lock().contains(chart_digest)
+    }
+
+    /// Keeps that a chart has no such pod.
+    pub fn keep_without_check(&self, chart_digest: &str) {
+        self.without_check.lock().insert(chart_digest.to_owned());
     }
 
     /// Keeps whether a chart has hooks.

@@ -220,6 +220,8 @@ pub struct Operation {
 #[allow(missing_docs, reason = "Helm's own verbs")]
 pub enum Action {
     Install,
+    /// A change is tried in a pod of its own, before an upgrade.
+    Check,
     Upgrade,
     Unlock,
     Uninstall,

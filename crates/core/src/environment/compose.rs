@@ -5,8 +5,8 @@ use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::OdooEnvironmentSpec;
 use serde_json::{Value, json};
 
-use super::Refusal;
 use super::references::{ObjectKind, ObjectName, References, VersionView};
+use super::{Refusal, check};
 use crate::values::{BoundValue, Inputs, Layer, Layers, PathError, ValuePath, apply_bindings, bound_layer};
 
 /// One value from a Secret or ConfigMap.
@@ -33,6 +33,8 @@ pub struct Values {
     pub fed_digests: Digests,
     /// Paths that are scaled live.
     pub live_paths: Vec<ValuePath>,
+    /// Digest of what Odoo's pods begin with.
+    pub check: String,
 }
 
 impl Values {
@@ -63,7 +65,8 @@ impl Values {
         layers.push(Layer::Input, bound_layer(&bound).map_err(invalid)?);
         let composed = layers.composed();
         check_schema(version, &layers, &fed)?;
-        Ok(Self { composed, fed, fed_digests, live_paths: content.live_paths() })
+        let check = check::digest(&bound, &composed, &content.odoo_version);
+        Ok(Self { composed, fed, fed_digests, live_paths: content.live_paths(), check })
     }
 }
 

@@ -89,7 +89,7 @@ fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Di
         return None;
     }
     let database = plan.role(workload) == WorkloadRole::Database;
-    let found = running.pods_of(workload).filter(|pod| !pod.deleting).find_map(|pod| pod_problem(pod, running));
+    let found = running.pods_of(workload).filter(|pod| !pod.deleting).find_map(|pod| of_pod(pod, running));
     let found = found.unwrap_or_else(|| {
         let message = format!(
             "{:?} \"{}\" has {} of {} pods ready",
@@ -115,7 +115,8 @@ fn as_database(problem: Diagnosis) -> Diagnosis {
     }
 }
 
-fn pod_problem(pod: &Pod, running: &Running) -> Option<Diagnosis> {
+/// What keeps one pod from being ready; none if it is, or is on the way.
+pub fn of_pod(pod: &Pod, running: &Running) -> Option<Diagnosis> {
     if pod.ready {
         return None;
     }

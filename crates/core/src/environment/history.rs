@@ -23,11 +23,14 @@ pub fn settle(status: &mut OdooEnvironmentStatus, verdict: &Verdict, inputs: &st
         Verdict::Failed(failure) => Some(failure),
     };
     let Some(operation) = status.operation.take() else { return true };
-    push(status, entry(&operation, failure, now));
+    // That the pod of a check was started is nothing to look back at.
+    if failure.is_some() || operation.action != Action::Check {
+        push(status, entry(&operation, failure, now));
+    }
     match failure {
         Some(failure) => count(status, failure, inputs, now),
-        // A recovered lock is not yet a success of what was wanted.
-        None if operation.action == Action::Unlock => {}
+        // A recovered lock or a check that has begun is not yet a success of what was wanted.
+        None if matches!(operation.action, Action::Unlock | Action::Check) => {}
         None => status.failures = None,
     }
     true

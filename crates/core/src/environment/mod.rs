@@ -2,6 +2,7 @@
 
 pub mod brake;
 mod certificate;
+pub mod check;
 pub mod cleanup;
 pub mod compose;
 pub mod diagnosis;

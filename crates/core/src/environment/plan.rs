@@ -8,6 +8,7 @@ use odoofleet_api::environment::{Action, Failures, OdooEnvironmentStatus};
 use odoofleet_api::template::WorkloadRole;
 
 use super::Refusal;
+use super::check::{self, First};
 use super::judge::Verdict;
 use super::scaling::{self, ScaleStep};
 use super::validate::Validated;
@@ -44,6 +45,8 @@ pub struct Situation<'a> {
     pub fence: Timestamp,
     /// Why a stop that the customer's state asks for must wait.
     pub held: Option<&'a Refusal>,
+    /// Whether the chart is not known to have nothing in which it tries its inputs.
+    pub has_check: bool,
     /// Pods that were created before this moment are to be replaced.
     pub restart_before: Option<Timestamp>,
     /// The present time.
@@ -73,6 +76,13 @@ pub enum Step {
     },
     /// Scale workloads.
     Scale(ScaleStep),
+    /// Remove the pod of a check that is of no more use.
+    EndCheck {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
     /// Replace one pod.
     RestartPod {
         /// Its name.
@@ -100,7 +110,7 @@ pub fn plan(situation: &Situation<'_>) -> Step {
         },
         ReleaseState::Current => settled(situation),
         ReleaseState::Outdated | ReleaseState::Failed => {
-            stop_first(situation).unwrap_or_else(|| try_helm(situation, Action::Upgrade, next))
+            stop_first(situation).unwrap_or_else(|| upgrade(situation, next))
         }
         ReleaseState::Locked => stop_first(situation).unwrap_or_else(|| locked(situation)),
         ReleaseState::Foreign => Step::Refuse(Refusal::new(
@@ -139,6 +149,7 @@ fn unfinished(situation: &Situation<'_>) -> Option<Step> {
     let (reason, what) = match operation.action {
         Action::Install => (Reason::Installing, "installs"),
         Action::Unlock => (Reason::Unlocking, "recovers"),
+        Action::Check => (Reason::Checking, "renders, to try it first,"),
         _ => (Reason::Upgrading, "upgrades"),
     };
     let message = format!("Helm {what} revision {} since {}", operation.expected_revision, operation.started_at.0);
@@ -232,12 +243,24 @@ fn changed_by_hand(situation: &Situation<'_>, next: i64) -> Step {
     let same_spec =
         newest.and_then(|revision| revision.ownership.spec_hash.as_deref()) == Some(&situation.wanted.spec_hash);
     if !same_spec {
-        return stop_first(situation).unwrap_or_else(|| try_helm(situation, Action::Upgrade, next));
+        return stop_first(situation).unwrap_or_else(|| upgrade(situation, next));
     }
     settled(situation)
 }
 
+/// What runs is not given up for inputs that were never tried.
+fn upgrade(situation: &Situation<'_>, next: i64) -> Step {
+    match check::first(situation) {
+        First::Nothing => try_helm(situation, Action::Upgrade, next),
+        First::Start => try_helm(situation, Action::Check, next),
+        First::Wait(refusal) => Step::Wait { refusal, until: None },
+    }
+}
+
 fn settled(situation: &Situation<'_>) -> Step {
+    if let Some(check) = situation.running.check.as_ref().filter(|check| !check.pod.deleting) {
+        return Step::EndCheck { name: check.pod.name.clone(), uid: check.pod.uid.clone() };
+    }
     if situation.wanted.replicas == 0 {
         return stop_first(situation).unwrap_or(Step::Nothing);
     }

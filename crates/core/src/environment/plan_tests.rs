@@ -9,7 +9,7 @@ use odoofleet_api::template::WorkloadKind;
 
 use super::super::fixtures;
 use super::*;
-use crate::observed::{Pod, Workload};
+use crate::observed::{Check, Container, Pod, Termination, Workload};
 use crate::release::{Ownership, ReleaseStatus};
 use crate::template::WorkloadRule;
 
@@ -37,6 +37,7 @@ fn wanted(replicas: i32) -> Validated {
         values: Object::new(),
         fed: vec![],
         spec_hash: "h1".into(),
+        check: "c1".into(),
         inputs: "i1".into(),
         stop_plan: StopPlan::new(vec![rule]),
         install_refusal: None,
@@ -52,6 +53,7 @@ fn history(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Ownershi
         environment: Some("acme-prod".into()),
         environment_uid: Some("u1".into()),
         spec_hash: Some("h1".into()),
+        check: Some("c1".into()),
         revision: Some(number),
         retained_at: None,
     };
@@ -94,6 +96,7 @@ fn step(
         status: &status,
         verdict: verdict.as_ref(),
         fence: at(1500),
+        has_check: true,
         held: None,
         restart_before: None,
         now,
@@ -252,6 +255,7 @@ fn pods_are_replaced_one_by_one() {
             status: &status,
             verdict: None,
             fence: at(0),
+            has_check: true,
             held: None,
             restart_before: Some(at(100)),
             now: at(200),
@@ -266,4 +270,98 @@ fn pods_are_replaced_one_by_one() {
         matches!(next(vec![pod("c", 150, true, false), pod("b", 1, true, false)]), Step::RestartPod { name, .. } if name == "b")
     );
     assert_eq!(next(vec![pod("c", 150, true, false), pod("d", 160, true, false)]), Step::Nothing);
+}
+
+/// A release whose pods began with something else than what is wanted now, and one pod that serves.
+fn other_inputs() -> (History, Running) {
+    let other = |ownership: &mut Ownership| {
+        ownership.spec_hash = Some("h0".into());
+        ownership.check = Some("c0".into());
+    };
+    (history(1, ReleaseStatus::Deployed, other), running(1))
+}
+
+fn tried(digest: &str, change: impl FnOnce(&mut Check)) -> Check {
+    let pod = fixtures::pod(WorkloadKind::Deployment, "acme-prod-check", "acme-prod-check");
+    let mut check = Check { digest: digest.into(), inputs: "i1".into(), pod, succeeded: false };
+    change(&mut check);
+    check
+}
+
+#[test]
+fn a_change_of_what_odoo_begins_with_is_tried_before_it_replaces_what_runs() {
+    let (history, running) = other_inputs();
+    let next = |check: Option<Check>| step(&wanted(1), &history, &Running { check, ..running.clone() }, |_, _, _| ());
+    let start = Step::Helm { action: Action::Check, revision: 2 };
+    let upgrade = Step::Helm { action: Action::Upgrade, revision: 2 };
+    assert_eq!(next(None), start);
+    assert_eq!(next(Some(tried("c0", |check| check.succeeded = true))), start, "that was another change");
+    assert!(
+        matches!(next(Some(tried("c1", |_| ()))), Step::Wait { refusal, .. } if refusal.reason == Reason::Checking)
+    );
+    assert_eq!(next(Some(tried("c1", |check| (check.succeeded, check.pod.finished) = (true, true)))), upgrade);
+    assert_eq!(next(Some(tried("c1", |check| check.inputs = "i0".into()))), start, "something else was mended");
+    assert_eq!(
+        next(Some(tried("c1", |check| check.pod.finished = true))),
+        start,
+        "an evicted pod tries nothing any more"
+    );
+}
+
+#[test]
+fn a_change_that_cannot_work_is_told_and_replaces_nothing() {
+    let (history, running) = other_inputs();
+    let told = r#"{"error": {"reason": "AddonRefNotFound", "message": "there is no tag v9"}}"#;
+    let end = Termination {
+        reason: "Error".into(),
+        exit_code: 1,
+        at: None,
+        current: true,
+        told: crate::environment::told::parse(told),
+    };
+    let container = Container { init: true, running: false, terminated: Some(end), ..fixtures::container("addons-0") };
+    let check = Some(tried("c1", |check| check.pod.containers = vec![container]));
+    let Step::Wait { refusal, until: None } = step(&wanted(1), &history, &Running { check, ..running }, |_, _, _| ())
+    else {
+        panic!("it waits until the pod succeeds or the input changes")
+    };
+    assert_eq!(refusal.reason, Reason::AddonRefNotFound);
+    assert!(refusal.message.contains("what ran goes on") && refusal.message.contains("v9"), "{}", refusal.message);
+}
+
+#[test]
+fn what_protects_nobody_is_upgraded_at_once() {
+    let (history, up) = other_inputs();
+    let upgrade = Step::Helm { action: Action::Upgrade, revision: 2 };
+    let mut broken = up.clone();
+    broken.workloads[0].ready_replicas = 0;
+    assert_eq!(step(&wanted(1), &history, &broken, |_, _, _| ()), upgrade, "nobody can work with it anyway");
+    assert_eq!(step(&wanted(0), &history, &running(0), |_, _, _| ()), upgrade, "it is stopped");
+    let mut same = wanted(1);
+    same.check = "c0".into();
+    assert_eq!(step(&same, &history, &up, |_, _, _| ()), upgrade, "what Odoo begins with did not change");
+    let (status, wanted) = (OdooEnvironmentStatus::default(), wanted(1));
+    let plain = plan(&Situation {
+        wanted: &wanted,
+        history: &history,
+        running: &up,
+        status: &status,
+        verdict: None,
+        fence: at(0),
+        has_check: false,
+        held: None,
+        restart_before: None,
+        now: at(2000),
+    });
+    assert_eq!(plain, upgrade, "the chart has nothing to try with");
+}
+
+#[test]
+fn a_check_of_no_more_use_is_removed() {
+    let current = history(1, ReleaseStatus::Deployed, |_| {});
+    let next = |check| step(&wanted(1), &current, &Running { check: Some(check), ..running(1) }, |_, _, _| ());
+    let end = Step::EndCheck { name: "acme-prod-check".into(), uid: "acme-prod-check".into() };
+    assert_eq!(next(tried("c1", |check| check.succeeded = true)), end, "the upgrade is made");
+    assert_eq!(next(tried("c2", |_| ())), end, "the change was taken back");
+    assert_eq!(next(tried("c1", |check| check.pod.deleting = true)), Step::Nothing);
 }

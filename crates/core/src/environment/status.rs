@@ -14,7 +14,7 @@ use super::diagnosis::{Diagnosis, diagnose, last_failure};
 use super::plan::{STALLED_FAILURES, Step};
 use super::references::hosts;
 use super::validate::Validated;
-use super::{Refusal, certificate, inside};
+use super::{Refusal, certificate, check, inside};
 use crate::observed::Running;
 use crate::release::{History, ReleaseState, Revision};
 use crate::template::StopPlan;
@@ -156,6 +156,10 @@ fn waiting(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, refusal: &Refusal) 
     let failures = inputs.before.failures.as_ref().map_or(0, |failures| failures.count);
     let nothing_there = matches!(diagnosis, Diagnosis::Nothing);
     let failed_often = failures >= STALLED_FAILURES && inputs.before.operation.is_none();
+    let tried = inputs.wanted.ok().zip(inputs.running.check.as_ref());
+    let tried_in_vain = tried.is_some_and(|(wanted, check)| {
+        check.digest == wanted.check && check::tell(check, inputs.running) == (refusal.clone(), true)
+    });
     View {
         phase: match phase {
             Phase::Error if nothing_there => Phase::Pending,
@@ -164,7 +168,7 @@ fn waiting(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, refusal: &Refusal) 
         },
         refusal: refusal.clone(),
         available,
-        standing: if failed_often { Standing::FailingOn } else { Standing::Progressing },
+        standing: if failed_often || tried_in_vain { Standing::FailingOn } else { Standing::Progressing },
     }
 }
 
@@ -206,7 +210,7 @@ fn by_pods(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> (Phase, Refusal,
             (Phase::Stopped, Refusal::new(Reason::Stopped, "scaled to zero; set replicas to start it"), false)
         }
         Diagnosis::Waiting(refusal) => (Phase::Pending, refusal.clone(), false),
-        Diagnosis::Broken(refusal) => (Phase::Error, refusal.clone(), serves(inputs.running)),
+        Diagnosis::Broken(refusal) => (Phase::Error, refusal.clone(), inputs.running.serves()),
         Diagnosis::Nothing if inputs.history.is_empty() => {
             (Phase::Pending, Refusal::new(Reason::Progressing, "nothing is installed yet"), false)
         }
@@ -220,11 +224,6 @@ fn by_pods(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> (Phase, Refusal,
 fn certificates(inputs: &StatusInputs<'_>) -> Option<certificate::Judgement> {
     let main = hosts(&inputs.environment.spec).into_iter().next();
     certificate::judge(&inputs.running.certificates, main.as_deref(), inputs.now)
-}
-
-/// Whether one pod of everything is ready: people can still work while another one fails.
-fn serves(running: &Running) -> bool {
-    running.workloads.iter().all(|workload| workload.replicas == 0 || workload.ready_replicas > 0)
 }
 
 /// Whether the release holds what the spec wants: only then does the spec say what is there.

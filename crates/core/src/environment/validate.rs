@@ -46,6 +46,8 @@ pub struct Validated {
     pub fed: Vec<FedValue>,
     /// Digest of everything that goes into the release.
     pub spec_hash: String,
+    /// Digest of what Odoo's pods begin with; a release and the pod that tried it carry it as a label.
+    pub check: String,
     /// Changes with every input, and says nothing about what it is.
     pub inputs: String,
     /// How it is stopped and started.
@@ -103,6 +105,7 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
         uid: environment.metadata.uid.clone().unwrap_or_default(),
         install_refusal: install_refusal(customer, &customer_name, references.rank_in_customer),
         inputs: fingerprint(environment, &version, references),
+        check: values.check.clone(),
         spec_hash: spec_hash(&values, &version, &release, &references.namespace),
         stop_plan: version.content.stop_plan(&release),
         customer: customer_name,
@@ -302,6 +305,7 @@ impl Validated {
             (labels::ENVIRONMENT, self.environment.clone()),
             (labels::ENVIRONMENT_UID, self.uid.clone()),
             (labels::SPEC_HASH, self.spec_hash.clone()),
+            (labels::CHECK, self.check.clone()),
             (labels::REVISION, revision.to_string()),
         ]
     }

@@ -8,8 +8,12 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use odoofleet_api::labels;
 use odoofleet_api::template::{WorkloadKind, WorkloadRole};
-use odoofleet_core::environment::told;
-use odoofleet_core::observed::{Certificate, Container, CronJob, Pod, ServicePort, Termination, Volume, Workload};
+use odoofleet_core::environment::{check, told};
+use odoofleet_core::observed::{
+    Certificate, Check, Container, CronJob, Pod, ServicePort, Termination, Volume, Workload,
+};
+
+use super::running::PodItem;
 
 /// The release that an object says it belongs to, as Helm wrote it.
 pub fn release_of(object: &impl ResourceExt) -> Option<String> {
@@ -105,15 +109,27 @@ pub fn certificates(object: &Ingress) -> Vec<Certificate> {
     .collect()
 }
 
-/// Reads a pod. None for pods that no Deployment or StatefulSet owns.
-pub fn pod(object: &CorePod) -> Option<Pod> {
+/// Reads a pod. None for pods that neither a Deployment or StatefulSet owns nor a change is tried in.
+pub fn pod_item(object: &CorePod) -> Option<PodItem> {
+    if let Some(owner) = owner(object) {
+        return Some(PodItem::Workload(pod(object, owner)));
+    }
+    let (digest, inputs) = check::read_label(object.labels().get(labels::CHECK)?)?;
+    let release = release_of(object)?;
+    let succeeded = object.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
+    // It belongs to no workload; nothing looks for it by its owner.
+    let pod = pod(object, (WorkloadKind::Deployment, object.name_any()));
+    Some(PodItem::Check(release, Check { digest, inputs, pod, succeeded }))
+}
+
+fn pod(object: &CorePod, owner: (WorkloadKind, String)) -> Pod {
     let status = object.status.clone().unwrap_or_default();
     let condition = |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
     let scheduled = condition("PodScheduled");
-    Some(Pod {
+    Pod {
         name: object.name_any(),
         uid: object.uid().unwrap_or_default(),
-        owner: owner(object)?,
+        owner,
         created_at: object.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         deleting: object.metadata.deletion_timestamp.is_some(),
         finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
@@ -124,7 +140,7 @@ pub fn pod(object: &CorePod) -> Option<Pod> {
         node_lost: status.reason.as_deref() == Some("NodeLost") || is_node_lost(&status),
         node: object.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         containers: containers(&status),
-    })
+    }
 }
 
 /// The node controller turns a pod's readiness off while its containers, as last told, still run well.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use odoofleet_api::template::WorkloadKind;
-use odoofleet_core::observed::{Certificate, CronJob, Pod, Running, ServicePort, Volume, Workload};
+use odoofleet_core::observed::{Certificate, Check, CronJob, Pod, Running, ServicePort, Volume, Workload};
 use parking_lot::RwLock;
 
 /// A workload's kind and name.
@@ -20,6 +20,8 @@ struct State {
     owners: HashMap<WorkloadKey, String>,
     /// Pods by workload and name. A pod can be told of before its workload.
     pods: HashMap<WorkloadKey, HashMap<String, Pod>>,
+    /// The pod in which a change is tried, by release.
+    checks: HashMap<String, Check>,
 }
 
 #[derive(Default)]
@@ -43,6 +45,14 @@ pub enum Item {
     Volume(Volume),
     /// An Ingress and the certificates that it asks for.
     Ingress(String, Vec<Certificate>),
+}
+
+/// A pod that matters to a release.
+pub enum PodItem {
+    /// It belongs to a workload.
+    Workload(Pod),
+    /// A change of this release is tried in it.
+    Check(String, Check),
 }
 
 /// Which objects one watch sees.
@@ -131,16 +141,33 @@ impl RunningIndex {
     }
 
     /// Takes in a pod. Returns its release, if its workload is known.
-    pub fn apply_pod(&self, pod: Pod) -> Option<String> {
+    pub fn apply_pod(&self, pod: PodItem) -> Option<String> {
         let mut state = self.0.write();
+        let pod = match pod {
+            PodItem::Workload(pod) => pod,
+            PodItem::Check(release, check) => {
+                state.checks.insert(release.clone(), check);
+                return Some(release);
+            }
+        };
         let owner = pod.owner.clone();
         state.pods.entry(owner.clone()).or_default().insert(pod.name.clone(), pod);
         state.owners.get(&owner).cloned()
     }
 
     /// Forgets a pod. Returns its release.
-    pub fn remove_pod(&self, pod: &Pod) -> Option<String> {
+    pub fn remove_pod(&self, pod: &PodItem) -> Option<String> {
         let mut state = self.0.write();
+        let pod = match pod {
+            PodItem::Workload(pod) => pod,
+            PodItem::Check(release, check) => {
+                // The next one has the same name.
+                if state.checks.get(release).is_some_and(|known| known.pod.uid == check.pod.uid) {
+                    state.checks.remove(release);
+                }
+                return Some(release.clone());
+            }
+        };
         if let Some(pods) = state.pods.get_mut(&pod.owner) {
             // A StatefulSet's next pod has the same name.
             if pods.get(&pod.name).is_some_and(|known| known.uid == pod.uid) {
@@ -154,14 +181,24 @@ impl RunningIndex {
     }
 
     /// Replaces all pods. Returns the releases that had or have some.
-    pub fn replace_pods(&self, pods: Vec<Pod>) -> BTreeSet<String> {
+    pub fn replace_pods(&self, pods: Vec<PodItem>) -> BTreeSet<String> {
         let mut state = self.0.write();
         let old = std::mem::take(&mut state.pods);
+        let mut changed: BTreeSet<String> = std::mem::take(&mut state.checks).into_keys().collect();
         for pod in pods {
-            state.pods.entry(pod.owner.clone()).or_default().insert(pod.name.clone(), pod);
+            match pod {
+                PodItem::Workload(pod) => {
+                    state.pods.entry(pod.owner.clone()).or_default().insert(pod.name.clone(), pod);
+                }
+                PodItem::Check(release, check) => {
+                    changed.insert(release.clone());
+                    state.checks.insert(release, check);
+                }
+            }
         }
         let keys = old.keys().chain(state.pods.keys());
-        keys.filter_map(|key| state.owners.get(key).cloned()).collect()
+        changed.extend(keys.filter_map(|key| state.owners.get(key).cloned()));
+        changed
     }
 
     /// What runs of a release, in a stable order.
@@ -180,6 +217,7 @@ impl RunningIndex {
                 .filter_map(|key| state.pods.get(key))
                 .flat_map(|pods| pods.values().cloned())
                 .collect(),
+            check: state.checks.get(release).cloned(),
         };
         running.workloads.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         running.cron_jobs.sort_by(|a, b| a.name.cmp(&b.name));

@@ -8,13 +8,18 @@ use anyhow::{Context, Result};
 use super::Kube;
 use super::ports::Ports;
 
-/// kwok with the stages that lie beside its binary.
-pub fn command(kwok: &Path, kubeconfig: &Path, ports: Ports) -> Result<Command> {
+/// kwok with the stages that lie beside its binary, and ours in `folder`.
+pub fn command(kwok: &Path, kubeconfig: &Path, ports: Ports, folder: &Path) -> Result<Command> {
     let binary = kwok.canonicalize().with_context(|| format!("{} is not there", kwok.display()))?;
     let stages = binary.with_file_name("stages");
     let entries = std::fs::read_dir(&stages).with_context(|| format!("cannot read {}", stages.display()))?;
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.sort();
+    let check = folder.join("check.yaml");
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&check, CHECK))
+        .context("cannot write kwok's stages")?;
+    files.push(check);
     let mut command = Command::new(kwok);
     command.arg("--kubeconfig").arg(kubeconfig);
     for file in files {
@@ -35,6 +40,24 @@ pub fn populate(kube: &Kube, nodes: u16) -> Result<()> {
     }
     kube.apply(&manifest)
 }
+
+/// Played pods never end by themselves; those in which a change is tried do, well, unless somebody says otherwise first.
+const CHECK: &str = r#"apiVersion: kwok.x-k8s.io/v1alpha1
+kind: Stage
+metadata:
+  name: check-complete
+spec:
+  resourceRef: {apiGroup: v1, kind: Pod}
+  selector:
+    matchExpressions:
+      - {key: '.metadata.labels["odoofleet.dev/check"]', operator: Exists}
+      - {key: .metadata.deletionTimestamp, operator: DoesNotExist}
+      - {key: .status.phase, operator: In, values: [Running]}
+      - {key: '.metadata.annotations["e2e.odoofleet.dev/by-hand"]', operator: DoesNotExist}
+  next:
+    statusTemplate: |
+      phase: Succeeded
+"#;
 
 /// kwok's volume stages select the class by this name. They make a `PersistentVolume` for each claim and bind the two; the
 /// volume names a folder of the node, and as the node is played, nothing is ever written.

@@ -199,7 +199,12 @@ impl ControlPlane {
     }
 
     fn play(&self, kube: &Kube) -> Result<()> {
-        let kwok = kwok::command(&self.layout.bin().join("kwok"), &self.layout.kubeconfig(), self.ports)?;
+        let kwok = kwok::command(
+            &self.layout.bin().join("kwok"),
+            &self.layout.kubeconfig(),
+            self.ports,
+            &self.layout.path("kwok"),
+        )?;
         self.daemons.ensure("kwok", &kwok)?;
         kwok::populate(kube, self.played)
     }
@@ -223,7 +228,10 @@ impl ControlPlane {
         api.args(["--service-cluster-ip-range", &reach.services, "--authorization-mode", "Node,RBAC"]);
         api.args(["--service-account-issuer", "https://kubernetes.default.svc", "--allow-privileged"]);
         match &self.node {
-            Some(_) => drop(api.args(["--kubelet-preferred-address-types", "InternalIP"])),
+            Some(_) => {
+                api.args(["--kubelet-preferred-address-types", "InternalIP"]);
+                self.pass_on(&mut api);
+            }
             None => drop(api.args(["--endpoint-reconciler-type", "none"])),
         }
         for (flag, file) in [
@@ -241,6 +249,28 @@ impl ControlPlane {
         let kube = self.layout.kube();
         let ready = || exec::output(kube.kubectl().args(["get", "--raw", "/readyz"])).is_ok();
         self.daemons.wait("kube-apiserver", READY_WITHIN, ready)
+    }
+
+    /// Lets the API server pass requests on to servers that add to its API.
+    fn pass_on(&self, api: &mut Command) {
+        let pki = self.layout.path("pki");
+        for (flag, file) in [
+            ("--requestheader-client-ca-file", "ca.crt"),
+            ("--proxy-client-cert-file", "front-proxy.crt"),
+            ("--proxy-client-key-file", "front-proxy.key"),
+        ] {
+            api.arg(flag).arg(pki.join(file));
+        }
+        api.args(["--requestheader-allowed-names", node::FRONT_PROXY]);
+        api.args([
+            "--requestheader-username-headers",
+            "X-Remote-User",
+            "--requestheader-group-headers",
+            "X-Remote-Group",
+        ]);
+        api.args(["--requestheader-extra-headers-prefix", "X-Remote-Extra-"]);
+        // By the address of the endpoint: that of the Service leads through the node.
+        api.arg("--enable-aggregator-routing");
     }
 
     fn start_controllers(&self) -> Result<()> {

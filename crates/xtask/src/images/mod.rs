@@ -63,6 +63,7 @@ pub fn runtime_values() -> Value {
 fn cached(recipe: &Recipe) -> Result<Image> {
     let program = match recipe.base {
         Base::Program(name) => read(&repo::path("e2e/tools").join(name).join("main.go"))?,
+        Base::Built(name) => sources(&repo::path("e2e/tools").join(name))?,
         Base::Debian { .. } => String::new(),
     };
     let key =
@@ -75,6 +76,7 @@ fn cached(recipe: &Recipe) -> Result<Image> {
         match &recipe.base {
             Base::Debian { .. } => debian(&recipe.base, &base)?,
             Base::Program(name) => program_layer(name, half, &base)?,
+            Base::Built(name) => built_layer(name, half, &base)?,
         }
         files_layer(recipe, &extra)?;
         let contents =
@@ -151,11 +153,35 @@ fn program_layer(name: &str, dir: &Path, layer: &Path) -> Result<()> {
     command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&binary).arg(".");
     command.current_dir(repo::path("e2e/tools").join(name)).env("CGO_ENABLED", "0").env("GOWORK", "off");
     exec::output(&mut command)?;
-    let content = fs::read(&binary)?;
+    pack(name, &binary, layer)
+}
+
+/// The same of a program that has a script to build it.
+fn built_layer(name: &str, dir: &Path, layer: &Path) -> Result<()> {
+    tools::require_go()?;
+    let (work, binary) = (dir.join("work"), dir.join(name));
+    let mut command = Command::new(repo::path("e2e/tools").join(name).join("build.sh"));
+    command.arg(&work).arg(&binary).env("CGO_ENABLED", "0").env("GOWORK", "off");
+    exec::output(&mut command).with_context(|| format!("cannot build {name}; it needs Go, Node and npm"))?;
+    fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()))?;
+    pack(name, &binary, layer)
+}
+
+/// Moves a program into a layer, at the root.
+fn pack(name: &str, binary: &Path, layer: &Path) -> Result<()> {
+    let content = fs::read(binary)?;
     let mut tar = tar::Builder::new(fs::File::create(layer)?);
     oci::append(&mut tar, name, 0o755, content.len() as u64, content.as_slice())?;
     tar.finish()?;
     fs::remove_file(binary).context("cannot remove a program that is packed")
+}
+
+/// All files of a folder, one after the other.
+fn sources(folder: &Path) -> Result<String> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files.iter().map(|file| read(file)).collect()
 }
 
 fn files_layer(recipe: &Recipe, layer: &Path) -> Result<()> {

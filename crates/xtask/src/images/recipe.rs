@@ -29,6 +29,8 @@ pub enum Base {
     },
     /// One program of ours, in the folder of this name in `e2e/tools`.
     Program(&'static str),
+    /// One program, which `build.sh` in the folder of this name in `e2e/tools` builds.
+    Built(&'static str),
 }
 
 /// One image.
@@ -56,6 +58,10 @@ const GIT: &str = "docker.io/alpine/git:v2.39.5";
 const POSTGRES: &str = "docker.io/library/postgres:15";
 /// nginx, in Debian's version.
 const PROXY: &str = "docker.io/nginxinc/nginx-unprivileged:1.22.1";
+/// The mail catcher.
+const MAIL: &str = "docker.io/axllent/mailpit:v1.33.1";
+/// Serves repositories over https and ssh, for tests.
+const GIT_SERVER: &str = "docker.io/odoofleet/git-server:bookworm";
 /// All that Odoo needs, without Odoo.
 pub const RUNTIME: &str = "docker.io/odoofleet/odoo-runtime:bookworm";
 
@@ -63,14 +69,13 @@ pub const RUNTIME: &str = "docker.io/odoofleet/odoo-runtime:bookworm";
 pub const VALUES: &str = r#"{
   "git": {"image": {"tag": "v2.39.5"}},
   "postgresql": {"image": {"tag": "15"}},
-  "proxy": {"image": {"tag": "1.22.1"}},
-  "mail": {"catcher": {"enabled": false}}
+  "proxy": {"image": {"tag": "1.22.1"}}
 }"#;
 /// The major version of `PostgreSQL`.
 pub const POSTGRES_MAJOR: i64 = 15;
 
 /// All of them.
-pub const RECIPES: [Recipe; 5] = [
+pub const RECIPES: [Recipe; 7] = [
     Recipe { name: PAUSE, base: Base::Program("pause"), files: &[], config: r#"{"Entrypoint": ["/pause"]}"# },
     Recipe {
         name: GIT,
@@ -125,6 +130,20 @@ pub const RECIPES: [Recipe; 5] = [
         ],
         config: r#"{"User": "101", "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             "Cmd": ["nginx", "-g", "daemon off;"], "StopSignal": "SIGQUIT"}"#,
+    },
+    Recipe { name: MAIL, base: Base::Built("mailpit"), files: &[], config: r#"{"Entrypoint": ["/mailpit"]}"# },
+    Recipe {
+        name: GIT_SERVER,
+        base: Base::Debian {
+            packages: "git lighttpd lighttpd-mod-openssl openssh-server",
+            users: "",
+            groups: "",
+            without: &[],
+            finish: r#"rm -f "$1"/etc/ssh/ssh_host_*
+                chroot "$1" useradd --create-home --home-dir /srv --password '*' --shell /usr/bin/git-shell git"#,
+        },
+        files: &[],
+        config: r#"{"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["bash"]}"#,
     },
     Recipe {
         name: RUNTIME,

@@ -13,6 +13,9 @@ pub const NAME: &str = "node-1";
 /// containerd's socket. `/run` is the enclosure's own.
 pub const SOCKET: &str = "/run/containerd.sock";
 
+/// Names that pods know beside those of the cluster, written as in `/etc/hosts`; a change counts after a second.
+pub const HOSTS: &str = "hosts";
+
 /// What the files need to know.
 pub struct Facts<'a> {
     /// The node's addresses.
@@ -42,7 +45,8 @@ pub fn write(dir: &Path, facts: &Facts<'_>) -> Result<()> {
         ("plugins/10-pods.conflist", pod_network(facts.network)),
         ("kubelet.yaml", kubelet(facts, &dir.join("resolv.conf"))),
         ("kube-proxy.yaml", kube_proxy(facts)),
-        ("Corefile", corefile(facts, &servers)),
+        ("Corefile", corefile(facts, &servers, &dir.join(HOSTS))),
+        (HOSTS, String::new()),
         ("resolv.conf", lines.concat()),
     ] {
         fs::write(dir.join(name), content).with_context(|| format!("cannot write {name}"))?;
@@ -142,13 +146,27 @@ nodePortAddresses: ["{node}/32"]
     )
 }
 
-fn corefile(facts: &Facts<'_>, servers: &[IpAddr]) -> String {
+fn corefile(facts: &Facts<'_>, servers: &[IpAddr], hosts: &Path) -> String {
     let words: Vec<String> = servers.iter().map(ToString::to_string).collect();
     let forward = if words.is_empty() { String::new() } else { format!("  forward . {}\n", words.join(" ")) };
     format!(
-        ".:53 {{\n  bind {}\n  errors\n  kubernetes cluster.local {{\n    kubeconfig {}\n  }}\n{forward}  cache 5\n}}\n",
-        facts.network.bridge(),
-        facts.names.display(),
+        r".:53 {{
+  bind {bridge}
+  errors
+  hosts {hosts} {{
+    reload 1s
+    ttl 1
+    fallthrough
+  }}
+  kubernetes cluster.local {{
+    kubeconfig {kubeconfig}
+  }}
+{forward}  cache 5
+}}
+",
+        bridge = facts.network.bridge(),
+        hosts = hosts.display(),
+        kubeconfig = facts.names.display(),
     )
 }
 

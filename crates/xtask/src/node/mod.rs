@@ -17,6 +17,7 @@ use crate::{exec, ui};
 mod cgroup;
 mod config;
 pub mod enclosure;
+mod metrics;
 pub mod needs;
 pub mod network;
 mod storage;
@@ -27,12 +28,16 @@ use needs::Host;
 use network::Network;
 
 /// Who of the node talks to the API server.
-pub const CLIENTS: [Client; 2] = [
+pub const CLIENTS: [Client; 3] = [
     Client { name: "kubelet", user: "system:node:node-1", group: Some("system:nodes") },
     Client { name: "kube-proxy", user: "system:kube-proxy", group: None },
+    // As whom the API server passes requests on.
+    Client { name: "front-proxy", user: FRONT_PROXY, group: None },
 ];
+/// The name on the certificate with which the API server passes requests on to metrics-server.
+pub const FRONT_PROXY: &str = "front-proxy-client";
 /// In the order in which they are stopped.
-const PARTS: [&str; 5] = ["volumes", "coredns", "kube-proxy", "kubelet", "containerd"];
+const PARTS: [&str; 6] = ["metrics", "volumes", "coredns", "kube-proxy", "kubelet", "containerd"];
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// What a real node is made of.
@@ -84,6 +89,11 @@ pub fn runs(daemons: &Daemons) -> bool {
     Enclosure::current(daemons).is_some()
 }
 
+/// The file of names that pods know beside those of the cluster, in the form of `/etc/hosts`.
+pub fn hosts(layout: &Layout) -> PathBuf {
+    layout.path("node/config").join(config::HOSTS)
+}
+
 /// Where ports of nodes are reached: at the real one, else at this machine.
 pub fn address(daemons: &Daemons) -> Ipv4Addr {
     Enclosure::current(daemons).map_or(Ipv4Addr::LOCALHOST, |enclosure| enclosure.network.node())
@@ -93,7 +103,9 @@ pub fn address(daemons: &Daemons) -> Ipv4Addr {
 /// there, and then `close` takes the rest away.
 pub fn stop(daemons: &Daemons) -> Result<Vec<&'static str>> {
     let ran: Vec<_> = PARTS.into_iter().filter(|part| daemons.alive(part)).collect();
-    daemons.stop("volumes")?;
+    for part in ["metrics", "volumes"] {
+        daemons.stop(part)?;
+    }
     for part in ["coredns", "kube-proxy", "kubelet"] {
         if let Some(inside) = inside(daemons, part) {
             let _ = kill_process(inside, Signal::KILL);
@@ -211,7 +223,26 @@ impl Running<'_> {
         volumes.args(["--namespace", storage::NAMESPACE, "--configmap-name", storage::CONFIG_MAP]);
         volumes.args(["--service-account-name", "default", "--helper-image", images::HELPER]);
         self.layout.kube().apply(&storage::manifest())?;
-        self.daemons.ensure("volumes", &volumes).map(|_| ())
+        self.daemons.ensure("volumes", &volumes)?;
+        self.metrics()
+    }
+
+    fn metrics(&self) -> Result<()> {
+        let address = self.enclosure.network.host();
+        let mut server = Command::new(self.layout.bin().join("metrics-server"));
+        for flag in ["--kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"] {
+            server.arg(flag).arg(self.layout.kubeconfig());
+        }
+        server.args(["--bind-address", &address.to_string(), "--secure-port", &metrics::PORT.to_string()]);
+        server.arg("--cert-dir").arg(self.layout.path("node/metrics"));
+        // kubelet makes its certificate itself.
+        server.args(["--kubelet-insecure-tls", "--kubelet-preferred-address-types", "InternalIP"]);
+        server.args(["--metric-resolution", "15s"]);
+        self.layout.kube().apply(&metrics::manifest(address))?;
+        self.daemons.ensure("metrics", &server)?;
+        // Clients that list all kinds complain as long as one group does not answer.
+        let available = ["wait", "--for=condition=Available", "apiservice", metrics::API_SERVICE, "--timeout=60s"];
+        exec::output(self.layout.kube().kubectl().args(available)).map(drop)
     }
 
     fn inside(&self, program: &str) -> Command {

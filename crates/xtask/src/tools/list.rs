@@ -43,8 +43,11 @@ pub const COREDNS: Tool = Tool { name: "coredns", module: "coredns", only: None,
 /// Makes volumes out of folders of the node.
 pub const VOLUMES: Tool = Tool { name: "volumes", module: "volumes", only: None, files: &[] };
 
+/// Tells what pods use.
+pub const METRICS: Tool = Tool { name: "metrics", module: "metrics", only: None, files: &[] };
+
 /// What a real node needs beside the control plane.
-pub const REAL_NODE: [Tool; 4] = [CONTAINERD, NODE, COREDNS, VOLUMES];
+pub const REAL_NODE: [Tool; 5] = [CONTAINERD, NODE, COREDNS, VOLUMES, METRICS];
 
 /// What a control plane with a real node needs.
 pub fn real() -> Vec<Tool> {

@@ -72,6 +72,10 @@ pub async fn apply(
             }
             Ok(Applied { step: Step::Scale(scaling), handover: None })
         }
+        (Step::EndCheck { name, uid }, _) => {
+            replace_pod(ctx, &name, &uid).await?;
+            Ok(Applied { step: Step::EndCheck { name, uid }, handover: None })
+        }
         (Step::RestartPod { name, uid }, _) => {
             replace_pod(ctx, &name, &uid).await?;
             history::note(status, Action::Restart, generation, Timestamp::now());
@@ -103,6 +107,7 @@ async fn prepare(
         Action::Install => HelmAction::Install,
         Action::Unlock => HelmAction::Unlock,
         Action::Uninstall => HelmAction::Uninstall,
+        Action::Check => HelmAction::Check,
         _ => HelmAction::Upgrade,
     };
     let request = match action {
@@ -122,11 +127,13 @@ async fn prepare(
         return Ok(Applied { step: not_leading(), handover: None });
     };
     let message = match action {
+        Action::Check => "the change is tried in a pod of its own before it replaces what runs".to_owned(),
         Action::Install => format!("Helm installs revision {revision}"),
         Action::Unlock => format!("recovering revision {revision}, which a killed Helm left pending"),
         _ => format!("Helm upgrades to revision {revision}"),
     };
     let reason = match action {
+        Action::Check => Reason::Checking,
         Action::Install => Reason::Installing,
         Action::Unlock => Reason::Unlocking,
         _ => Reason::Upgrading,

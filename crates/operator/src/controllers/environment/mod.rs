@@ -166,6 +166,7 @@ fn choose(
             status,
             verdict,
             fence: ctx.fence,
+            has_check: ctx.memory.has_check(&wanted.version.content.chart_digest),
             restart_before: restart_before(environment, status),
             now,
         }),

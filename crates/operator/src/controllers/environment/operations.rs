@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::labels;
 use odoofleet_core::environment::judge::{Failure, Report};
-use odoofleet_helm::{ErrorClass, Event, Outcome, WorkerError};
+use odoofleet_helm::{Action, ErrorClass, Event, Outcome, WorkerError};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::context::Context;
@@ -34,15 +34,20 @@ pub async fn follow(ctx: Arc<Context>, mut events: UnboundedReceiver<Event>) {
 }
 
 fn keep_hooks(ctx: &Context, release: &str, hooks: bool) {
-    for name in ctx.index.claims.of(release) {
-        let environment = ctx.stores.environments.get(&ObjectRef::new(&name).within(&ctx.settings.namespace));
-        let Some(environment) = environment else { continue };
-        let operation = ctx.memory.status(&environment).operation.and_then(|operation| operation.template);
-        let version = operation.and_then(|template| ctx.index.versions.get(&template.name, &template.version));
-        if let Some(version) = version {
-            ctx.memory.keep_hooks(&version.content.chart_digest, hooks);
-        }
+    for chart in charts(ctx, release) {
+        ctx.memory.keep_hooks(&chart, hooks);
     }
+}
+
+/// Digests of the charts with which something is done to a release.
+fn charts(ctx: &Context, release: &str) -> Vec<String> {
+    let names = ctx.index.claims.of(release);
+    let chart = |name: &String| {
+        let environment = ctx.stores.environments.get(&ObjectRef::new(name).within(&ctx.settings.namespace))?;
+        let template = ctx.memory.status(&environment).operation?.template?;
+        Some(ctx.index.versions.get(&template.name, &template.version)?.content.chart_digest.clone())
+    };
+    names.iter().filter_map(chart).collect()
 }
 
 async fn finished(ctx: &Context, outcome: Outcome) {
@@ -55,6 +60,11 @@ async fn finished(ctx: &Context, outcome: Outcome) {
         }
         Err(error) => {
             tracing::warn!(release = outcome.release, operation, class, message = error.message, details = ?error.details, "Helm operation failed");
+        }
+    }
+    if outcome.action == Action::Check && outcome.result.is_ok() && outcome.checks == 0 {
+        for chart in charts(ctx, &outcome.release) {
+            ctx.memory.keep_without_check(&chart);
         }
     }
     refresh(ctx, &outcome.release, outcome.expected_revision).await;

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Resource;
 use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use odoofleet_api::conditions::Reason;
-use odoofleet_api::labels;
-use odoofleet_core::environment::Refusal;
+use odoofleet_api::{OdooEnvironment, labels};
 use odoofleet_core::environment::compose::FedValue;
 use odoofleet_core::environment::references::ObjectKind;
 use odoofleet_core::environment::validate::Validated;
+use odoofleet_core::environment::{Refusal, check};
 use odoofleet_core::observed::Running;
 use odoofleet_core::release::History;
 use odoofleet_core::values::workload_key;
-use odoofleet_helm::{Action, Chart, Request};
+use odoofleet_helm::{Action, Chart, Check, Owner, Request};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::Value;
 
@@ -65,16 +66,27 @@ pub async fn build(
             sha256: wanted.version.content.chart_digest.clone(),
         }),
         values,
-        labels: wanted.release_labels(revision).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        labels: labels_of(wanted, (action, revision)),
         replicas: live_replicas(wanted, running),
         other_replicas: (wanted.replicas == 0).then_some(0),
         suspend_cron_jobs: wanted.replicas == 0,
         allowed_kinds: ctx.settings.allowed_kinds.clone(),
         allowed_secrets,
+        check: (action == Action::Check).then(|| check_request(wanted)),
         allow_data_loss: wanted.allows_data_loss(revision),
         timeout_seconds: i64::from(wanted.helm_timeout),
         ..bare(ctx, wanted.release.as_str(), history, id, (action, revision))
     }))
+}
+
+/// Labels of a release, or of the pod of a check: there the digest of all that goes in would let its readers test guesses of a
+/// password.
+fn labels_of(wanted: &Validated, (action, revision): (Action, i64)) -> BTreeMap<String, String> {
+    let mut all = wanted.release_labels(revision);
+    if action == Action::Check {
+        all.retain(|(key, _)| [labels::CUSTOMER, labels::ENVIRONMENT, labels::ENVIRONMENT_UID].contains(key));
+    }
+    all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// A request that renders no chart: unlock and uninstall.
@@ -92,12 +104,24 @@ pub fn bare(ctx: &Context, release: &str, history: &History, id: String, (action
         replicas: BTreeMap::new(),
         other_replicas: None,
         suspend_cron_jobs: false,
+        check: None,
         allowed_kinds: Vec::new(),
         allowed_secrets: Vec::new(),
         allow_data_loss: false,
         max_history: MAX_HISTORY,
         timeout_seconds: 300,
     }
+}
+
+/// The pod of a check goes with its environment.
+fn check_request(wanted: &Validated) -> Check {
+    let owner = Owner {
+        api_version: OdooEnvironment::api_version(&()).into_owned(),
+        kind: OdooEnvironment::kind(&()).into_owned(),
+        name: wanted.environment.clone(),
+        uid: wanted.uid.clone(),
+    };
+    Check { digest: check::label(wanted), owner }
 }
 
 /// An upgrade leaves every workload at the number of pods that it has.

@@ -77,7 +77,7 @@ pub fn items<K>(
 
 /// Pods.
 pub fn pods(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
-    let read = |pod: Pod| convert::pod(&pod);
+    let read = |pod: Pod| convert::pod_item(&pod);
     collect(ctx, tasks, "pods", ctx.api::<Pod>(), Config::default(), read, |ctx, change| {
         let changed: BTreeSet<String> = match change {
             Change::All(pods) => ctx.index.running.replace_pods(pods),

@@ -11,7 +11,7 @@ use super::bench::Bench;
 use crate::cluster::Layout;
 use crate::commands::generate;
 use crate::images::odoo;
-use crate::{chart, exec, images, operator, repo, tools};
+use crate::{chart, exec, images, node, operator, repo, tools};
 
 /// Crates that decide, and so see neither runtime nor client.
 const PURE: [&str; 2] = ["odoofleet-api", "odoofleet-core"];
@@ -121,6 +121,7 @@ pub fn real(bench: &mut Bench) -> Result<()> {
         "values": images::values()?,
         "postgresMajor": images::POSTGRES_MAJOR,
         "node": cluster.address,
+        "hosts": node::hosts(layout),
     });
     let mut command = cargo();
     // One after the other: a scenario may take all of the machine.
