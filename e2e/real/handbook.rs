@@ -39,19 +39,19 @@ async fn a_customer_comes_is_suspended_and_crashes_as_the_handbook_says() -> Res
     Ok(())
 }
 
-/// Gives Odoo the least that its chart allows, and uses some of it up, until the kernel ends it.
+/// Gives Odoo little memory, and uses it up, until the kernel ends it.
 async fn run_out_of_memory(world: &RealWorld) -> Result {
     let little = json!({ "spec": {
-        "resources": { "requests": { "cpu": "100m", "memory": "256Mi" }, "limits": { "memory": "256Mi" } },
-        "values": { "workers": 0, "odoo": { "config": { "limit_memory_soft": 256 << 20 } } },
+        "resources": { "requests": { "cpu": "100m", "memory": "256Mi" }, "limits": { "memory": "512Mi" } },
+        "values": { "workers": 0, "odoo": { "config": { "limit_memory_soft": 400 << 20 } } },
     } });
     world.patch::<OdooEnvironment>("acme-prod", little).await?;
-    // The largest process is the one that is ended.
-    let eat =
-        "head -c 60M /dev/zero >/dev/shm/eaten; python3 -c 'import time; eaten = bytearray(64 << 20); time.sleep(5)'";
+    // The largest process is the one that is ended: each of these is smaller than Odoo.
+    let one = "python3 -c 'import time; eaten = bytearray(100 << 20); time.sleep(5)' &";
+    let eat = format!("head -c 60M /dev/zero >/dev/shm/eaten; {one} {one} {one} wait");
     let eaten = async {
         loop {
-            let _ = world.exec("deployment/acme-prod-web", "odoo", &["sh", "-c", eat]).await;
+            let _ = world.exec("deployment/acme-prod-web", "odoo", &["sh", "-c", &eat]).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };

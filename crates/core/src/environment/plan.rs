@@ -149,7 +149,7 @@ fn unfinished(situation: &Situation<'_>) -> Option<Step> {
     let (reason, what) = match operation.action {
         Action::Install => (Reason::Installing, "installs"),
         Action::Unlock => (Reason::Unlocking, "recovers"),
-        Action::Check => (Reason::Checking, "renders, to try it first,"),
+        Action::Check => (Reason::Checking, "starts the pod that tries"),
         _ => (Reason::Upgrading, "upgrades"),
     };
     let message = format!("Helm {what} revision {} since {}", operation.expected_revision, operation.started_at.0);
