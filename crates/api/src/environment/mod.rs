@@ -322,7 +322,8 @@ pub struct GitRepository {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 250), regex(pattern = r"^[A-Za-z0-9._][A-Za-z0-9._/-]*$"))]
     pub path: Option<String>,
-    /// Secret of type `kubernetes.io/basic-auth` or `kubernetes.io/ssh-auth` that carries the customer's label.
+    /// Secret of type `kubernetes.io/basic-auth` or `kubernetes.io/ssh-auth` that carries the customer's label. Its key `ca.crt`, if
+    /// it has one, is the authority of the server's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<LocalReference>,
 }
