@@ -18,7 +18,9 @@ const (
 	annotationRole    = "odoofleet.dev/role"
 	annotationRelease = "meta.helm.sh/release-name"
 	labelCheck        = "odoofleet.dev/check"
-	roleCheck         = "Check"
+	// With labelCheck alone it finds the copies; that of the customer would let environments refer to them.
+	labelEnvironmentUID = "odoofleet.dev/environment-uid"
+	roleCheck           = "Check"
 )
 
 // checkRequest says what the pod of a check carries.
@@ -117,14 +119,35 @@ func (o *operation) startCheck(ctx context.Context, rendered object, release map
 			return err
 		}
 	}
-	created, err := api.Create(ctx, pod, metav1.CreateOptions{FieldManager: "helm"})
+	return o.createCheck(ctx, pod, copies)
+}
+
+// createCheck creates the ConfigMaps before the pod, which would wait for them for ever, and then gives them to it. What an earlier
+// check has left, because its worker was killed in between, goes first.
+func (o *operation) createCheck(ctx context.Context, pod *corev1.Pod, copies []*corev1.ConfigMap) error {
+	configs := o.clients.CoreV1().ConfigMaps(o.request.Namespace)
+	own := fmt.Sprintf("%s,%s=%s", labelCheck, labelEnvironmentUID, o.request.Check.Owner.UID)
+	left, err := configs.List(ctx, metav1.ListOptions{LabelSelector: own})
 	if err != nil {
 		return err
 	}
-	owner := []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: created.Name, UID: created.UID}}
+	for _, config := range left.Items {
+		if err := configs.Delete(ctx, config.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
 	for _, config := range copies {
-		config.OwnerReferences = owner
-		if _, err := o.clients.CoreV1().ConfigMaps(o.request.Namespace).Create(ctx, config, metav1.CreateOptions{FieldManager: "helm"}); err != nil {
+		if _, err := configs.Create(ctx, config, metav1.CreateOptions{FieldManager: "helm"}); err != nil {
+			return err
+		}
+	}
+	created, err := o.clients.CoreV1().Pods(o.request.Namespace).Create(ctx, pod, metav1.CreateOptions{FieldManager: "helm"})
+	if err != nil {
+		return err
+	}
+	owner := fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":%q,"uid":%q}]}}`, created.Name, created.UID)
+	for _, config := range copies {
+		if _, err := configs.Patch(ctx, config.Name, types.MergePatchType, []byte(owner), metav1.PatchOptions{FieldManager: "helm"}); err != nil {
 			return err
 		}
 	}
@@ -144,8 +167,11 @@ func (o *operation) checkPod(rendered object, release map[string]object) (*corev
 	pod.Annotations = merged(pod.Annotations, map[string]string{annotationRelease: o.request.Release})
 	// Whoever lists hooks should not take it for one that Helm has run.
 	maps.DeleteFunc(pod.Annotations, func(key, _ string) bool { return strings.HasPrefix(key, "helm.sh/") || key == filenameAnnotation })
-	owner := o.request.Check.Owner
-	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: owner.APIVersion, Kind: owner.Kind, Name: owner.Name, UID: types.UID(owner.UID)}}
+	environment := o.request.Check.Owner
+	owner := []metav1.OwnerReference{{
+		APIVersion: environment.APIVersion, Kind: environment.Kind, Name: environment.Name, UID: types.UID(environment.UID),
+	}}
+	pod.OwnerReferences = owner
 	var copies []*corev1.ConfigMap
 	for i := range pod.Spec.Volumes {
 		source := pod.Spec.Volumes[i].ConfigMap
@@ -161,7 +187,8 @@ func (o *operation) checkPod(rendered object, release map[string]object) (*corev
 			return nil, nil, err
 		}
 		name := fmt.Sprintf("%s-check-%s", source.Name, strings.ToLower(o.request.ID))
-		config.ObjectMeta = metav1.ObjectMeta{Name: name, Namespace: o.request.Namespace, Labels: pod.Labels}
+		labels := map[string]string{labelCheck: o.request.Check.Digest, labelEnvironmentUID: environment.UID}
+		config.ObjectMeta = metav1.ObjectMeta{Name: name, Namespace: o.request.Namespace, Labels: labels, OwnerReferences: owner}
 		source.Name = name
 		copies = append(copies, config)
 	}

@@ -93,6 +93,9 @@ func TestCheckStartsThePodOfTheNextRevision(t *testing.T) {
 		t.Error("what is tried already was begun again")
 	}
 	w.do(checkOf(w, "two", "19", chart))
+	if _, err := w.clients.CoreV1().ConfigMaps(w.namespace).Get(t.Context(), copied, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("what the check before has left is still there: %v", err)
+	}
 	if other := w.checkPod(); other.UID == pod.UID || other.Spec.Containers[0].Image != "odoo:19" {
 		t.Errorf("%v is still there", other.Spec.Containers[0].Image)
 	}
