@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{Result, release_labels, rendered, revisions};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_carries_the_five_labels_and_every_change_upgrades_it_once() -> Result {
+async fn a_release_carries_its_labels_and_every_change_upgrades_it_once() -> Result {
     let world = World::start("labels").await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     let environment = world.wait_phase("acme-prod", "Running").await?;
@@ -17,6 +17,7 @@ async fn a_release_carries_the_five_labels_and_every_change_upgrades_it_once() -
     assert_eq!(labels["odoofleet.dev/environment"], "acme-prod");
     assert_eq!(Some(&labels["odoofleet.dev/environment-uid"]), environment.metadata.uid.as_ref());
     assert_eq!(labels["odoofleet.dev/spec-hash"].len(), 52);
+    assert_eq!(labels["odoofleet.dev/check"].len(), 52);
     assert_eq!(labels["odoofleet.dev/revision"], "1");
 
     world.patch::<OdooEnvironment>("acme-prod", json!({ "spec": { "values": { "note": "second" } } })).await?;
@@ -193,5 +194,20 @@ async fn what_odoo_begins_with_reaches_the_chart_and_the_administrators_password
         })
         .await?;
     assert!(!world.log().contains("canary-password"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_whose_last_key_server_side_apply_takes_away_are_no_values() -> Result {
+    let world = World::start("emptied").await?;
+    let mut environment = e2e::environment("acme", "prod");
+    environment["spec"]["values"] = json!({ "note": "x" });
+    world.apply(&environment).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    environment["spec"]["values"] = json!({});
+    world.apply(&environment).await?;
+    let note = |config: &ConfigMap| config.data.as_ref().and_then(|data| data.get("note").cloned());
+    world.wait::<ConfigMap>("acme-prod-config", "emptied", |config| note(config).as_deref() == Some("")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
     Ok(())
 }

@@ -4,11 +4,20 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde_json::json;
 
-/// Schema of a free-form object: Helm values may hold anything.
+use crate::Object;
+
+/// Schema of a free-form object: Helm values may hold anything. Null, because the API server makes that of an object whose last
+/// key server-side apply takes away.
 pub fn free_form(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+    json_schema!({ "type": "object", "nullable": true, "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// Reads a free-form object; null is an empty one.
+pub fn read_free_form<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Object, D::Error> {
+    Option::<Object>::deserialize(from).map(Option::unwrap_or_default)
 }
 
 /// Finishes a derived CRD: status is born not observed, and Rust's integer formats are left out.

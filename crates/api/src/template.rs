@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Object;
-use crate::schema::free_form;
+use crate::schema::{free_form, read_free_form};
 
 /// A chart with default values and a mapping from the standard inputs to the chart's values.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
@@ -56,7 +56,7 @@ pub struct OdooTemplateSpec {
     #[schemars(range(min = 10))]
     pub postgres_major: Option<i32>,
     /// Values over the chart's defaults, for every environment of this template.
-    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    #[serde(default, deserialize_with = "read_free_form", skip_serializing_if = "Object::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub values: Object,
     /// JSON Schema of the final values. Default: the chart's own `values.schema.json`.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use status::*;
 
 use crate::Object;
-use crate::schema::free_form;
+use crate::schema::{free_form, read_free_form};
 use crate::template::LocalReference;
 
 /// One Odoo of one customer (production, staging, test …): one Helm release.
@@ -104,15 +104,15 @@ pub struct OdooEnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
     /// Settings of the database, as the chart takes them under `postgresql`.
-    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    #[serde(default, deserialize_with = "read_free_form", skip_serializing_if = "Object::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub postgresql: Object,
     /// Settings of outgoing mail, as the chart takes them under `mail`.
-    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    #[serde(default, deserialize_with = "read_free_form", skip_serializing_if = "Object::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub mail: Object,
     /// Values over the template's. A path that a field above owns is refused.
-    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    #[serde(default, deserialize_with = "read_free_form", skip_serializing_if = "Object::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub values: Object,
     /// Single values from Secrets and ConfigMaps that carry the customer's label. They are always strings.
