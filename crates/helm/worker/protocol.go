@@ -84,7 +84,7 @@ type request struct {
 	Verbatim bool `json:"verbatim"`
 
 	// Check, for check, says what its pod is to carry.
-	Check *checkRequest `json:"check"`
+	Check *checkRequest `json:"check,omitempty"`
 
 	AllowedKinds   []string `json:"allowedKinds"`
 	AllowedSecrets []string `json:"allowedSecrets"`

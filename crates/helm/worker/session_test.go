@@ -212,11 +212,12 @@ func TestRequestOverTheWire(t *testing.T) {
 	line := `{"type":"operation","id":"1","action":"upgrade","validForMillis":8000,"sentAtMillis":5,"release":"a","namespace":"odoo","expectedRevision":3,
 		"revisions":[1,2],"resourceVersion":"7","chart":{"path":"/c","sha256":"ab"},"values":{"big":1e6,"n":null},"labels":{"a":"b"},"replicas":{"Deployment/web":0},
 		"otherReplicas":null,"suspendCronJobs":true,"keepServiceLinks":true,"keepServiceAccountToken":true,"verbatim":true,"allowedKinds":["v1/Pod"],
+		"check":{"digest":"d","owner":{"apiVersion":"v1","kind":"Pod","name":"p","uid":"u"}},
 		"allowedSecrets":["s"],"allowDataLoss":true,"maxHistory":2,"timeoutSeconds":5}`
 	r, err := parseRequest([]byte(line))
 	must(t, err)
 	if r.ValidForMillis != 8000 || *r.SentAtMillis != 5 || r.Chart.SHA256 != "ab" || r.Replicas["Deployment/web"] != 0 || r.OtherReplicas != nil ||
-		!r.AllowDataLoss || r.Values["big"] != 1e6 || len(r.Revisions) != 2 || !r.KeepServiceAccountToken {
+		r.Check.Digest != "d" || r.Check.Owner.APIVersion != "v1" || !r.AllowDataLoss || r.Values["big"] != 1e6 || len(r.Revisions) != 2 || !r.KeepServiceAccountToken {
 		t.Errorf("%+v", r)
 	}
 	var again, first map[string]any
