@@ -47,8 +47,8 @@ async fn run_out_of_memory(world: &RealWorld) -> Result {
     } });
     world.patch::<OdooEnvironment>("acme-prod", little).await?;
     // The largest process is the one that is ended: each of these is smaller than Odoo.
-    let one = "python3 -c 'import time; eaten = bytearray(100 << 20); time.sleep(5)' &";
-    let eat = format!("head -c 60M /dev/zero >/dev/shm/eaten; {one} {one} {one} wait");
+    let one = "python3 -c 'import time; eaten = bytearray(50 << 20); time.sleep(5)' &";
+    let eat = format!("head -c 60M /dev/zero >/dev/shm/eaten; {} wait", one.repeat(10));
     let eaten = async {
         loop {
             let _ = world.exec("deployment/acme-prod-web", "odoo", &["sh", "-c", &eat]).await;
