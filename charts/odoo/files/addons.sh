@@ -129,14 +129,12 @@ kept() {
 # One commit is kept. Where there is no room for it, the next start fetches again, and nothing else comes of it.
 keep() {
   [ "${KEEP:-}" ] || return 0
+  # Step by step: before `||` a shell does not end by itself, and half a list of files would be kept for the whole.
   (
-    mkdir -p "${KEEP%/*}"
-    exec 9>>"${KEEP%/*}/lock"
+    mkdir -p "${KEEP%/*}" && exec 9>>"${KEEP%/*}/lock" || exit 1
     flock 9 2>/dev/null || true
-    find . -name .git -prune -o ! -type d -print >$HOME/files
-    tar -czf "$KEEP.new" -T $HOME/files || exit 1
-    for file in "$KEEP"-*.tar.gz; do rm -f "$file"; done
-    mv "$KEEP.new" "$KEEP-$commit.tar.gz"
+    find . -name .git -prune -o ! -type d -print >"$HOME/files" && tar -czf "$KEEP.new" -T "$HOME/files" || exit 1
+    rm -f "$KEEP"-*.tar.gz && mv "$KEEP.new" "$KEEP-$commit.tar.gz"
   ) 2>"$errors" || {
     rm -f "$KEEP.new" 2>/dev/null || true
     echo "not kept on the volume: $(tail -n 1 "$errors")"

@@ -207,6 +207,15 @@ class Kept(Case):
             self.assertEqual((self.root / "addons/0/src/sale_x/__manifest__.py").read_text(encoding="utf-8"), "two")
             self.assertEqual(self.again(), (self.commits[1], True))
 
+    def test_half_a_list_of_files_is_not_kept(self):
+        broken = self.root / "bin/find"
+        broken.parent.mkdir()
+        broken.write_text('#!/bin/sh\n[ "$2" != -name ] || [ "$3" != .git ] || { echo ./src; exit 1; }\nexec /usr/bin/find "$@"\n', encoding="utf-8")
+        broken.chmod(0o755)
+        self.env["PATH"] = f"{broken.parent}:{os.environ['PATH']}"
+        self.assertEqual(self.again(), (self.commits[1], False))
+        self.assertEqual(self.archives(), [])
+
     @unittest.skipUnless(os.getuid() == 0, "mounts file systems: needs root")
     def test_a_volume_without_room_for_it(self):
         mount(self, self.root / "volume", "size=64k")
