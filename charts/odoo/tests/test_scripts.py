@@ -1,6 +1,7 @@
 """The role of the database, odoo.conf, waiting of the cron pod, and the probes, against a real PostgreSQL and HTTP."""
 import configparser
 import http.server
+import os
 import pathlib
 import shutil
 import stat
@@ -13,6 +14,9 @@ import unittest
 from chart import CHART
 from odoos import Fake
 from pod import PASSWORD, Case, needs_postgresql, psycopg2
+
+# Seconds.
+UPTIME = 1_000_000
 
 
 @needs_postgresql
@@ -114,9 +118,10 @@ class Cron(Fake):
 
     def probe(self):
         source = self.pod.moved((CHART / "files/probe.py").read_text(encoding="utf-8"))
-        # A process that began with the machine.
+        # A process that began with a machine which has been up for days, whatever this one's is.
         (self.pod.root / "stat").write_text("1 (odoo server) S " + " ".join(["0"] * 18) + f" {self.since} 0", encoding="ascii")
-        source = source.replace("/proc/1/stat", str(self.pod.root / "stat"))
+        (self.pod.root / "uptime").write_text(f"{UPTIME}.00 0.00", encoding="ascii")
+        source = source.replace("/proc/1/stat", str(self.pod.root / "stat")).replace("/proc/uptime", str(self.pod.root / "uptime"))
         result = subprocess.run([sys.executable, "-c", source, "cron"], capture_output=True, text=True, check=False, timeout=60,
                                 env={"ODOO_RC": str(self.pod.root / "run/odoo.conf")})
         return result.returncode, result.stderr
@@ -157,8 +162,7 @@ class Cron(Fake):
 
     def test_after_a_pause_there_is_time_to_catch_up(self):
         self.jobs((4000, 4000))
-        with open("/proc/uptime", encoding="ascii") as file:
-            self.since = str(int((float(file.read().split()[0]) - 60) * 100))
+        self.since = str((UPTIME - 60) * os.sysconf("SC_CLK_TCK"))
         self.assertEqual(self.probe(), (0, ""))
 
     def test_one_that_runs_for_hours(self):
