@@ -153,3 +153,72 @@ async fn objects_are_born_not_observed_and_every_field_is_explained() -> Result 
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_label_values_but_older_objects_stay_editable() -> Result {
+    let world = World::bare("names", &[]).await?;
+    let named = |mut object: Value, length: usize| {
+        object["metadata"]["name"] = json!("n".repeat(length));
+        object
+    };
+    let told = "name may have at most 63 characters";
+    for object in [e2e::environment("acme", "prod"), e2e::template("small", "1")] {
+        refused(&world, &named(object.clone(), 64), told).await;
+        world.apply(&named(object, 63)).await?;
+    }
+
+    // The kind as it was before the rule, under a group of its own, so that no other scenario sees it.
+    let crd = std::fs::read_to_string(world.setup.repo.join("crds/odootemplates.odoofleet.dev.yaml"))?;
+    let group = format!("names-{:x}.example", std::process::id());
+    let mut crd: Value = serde_saphyr::from_str(&crd.replace("odoofleet.dev", &group))?;
+    crd["spec"]["names"]["categories"] = json!([]);
+    crd["spec"]["names"]["shortNames"] = json!([]);
+    let rules = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        .as_object_mut()
+        .and_then(|schema| schema.remove("x-kubernetes-validations"))
+        .expect("the kind has a rule");
+    let file = tempfile::NamedTempFile::with_suffix(".json")?;
+    let file_name = file.path().to_string_lossy().into_owned();
+    let kind = format!("odootemplates.{group}");
+    std::fs::write(&file, crd.to_string())?;
+    world.kubectl(&["apply", "--server-side", "-f", &file_name]).await?;
+    world.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &format!("crd/{kind}")]).await?;
+    let mut old = named(e2e::template("small", "1"), 70);
+    old["apiVersion"] = json!(format!("{group}/v1alpha1"));
+    old["metadata"]["namespace"] = json!(world.namespace);
+    old["metadata"]["finalizers"] = json!([format!("{group}/cleanup")]);
+    std::fs::write(&file, old.to_string())?;
+    world.kubectl(&["apply", "--server-side", "-f", &file_name]).await?;
+
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = rules;
+    std::fs::write(&file, crd.to_string())?;
+    world.kubectl(&["apply", "--server-side", "-f", &file_name]).await?;
+    // Once the rule is in force, a new name is refused; then the old object is changed and goes.
+    let mut young = old.clone();
+    young["metadata"]["name"] = json!("m".repeat(70));
+    std::fs::write(&file, young.to_string())?;
+    let deadline = tokio::time::Instant::now() + world.patience;
+    loop {
+        match world.kubectl(&["apply", "--server-side", "--dry-run=server", "-f", &file_name]).await {
+            Err(error) if error.to_string().contains(told) => break,
+            other => assert!(tokio::time::Instant::now() < deadline, "the rule is not in force: {other:?}"),
+        }
+    }
+    let object = format!("{kind}/{}", "n".repeat(70));
+    let namespace = world.namespace.as_str();
+    let patch = |subresource: &'static [&'static str], patch: Value| {
+        let (world, object) = (&world, object.clone());
+        async move {
+            let patch = patch.to_string();
+            let mut arguments = vec!["patch", &object, "--namespace", namespace, "--type=merge", "--patch", &patch];
+            arguments.extend(subresource);
+            world.kubectl(&arguments).await
+        }
+    };
+    patch(&[], json!({ "spec": { "version": "2" } })).await?;
+    patch(&["--subresource=status"], json!({ "status": { "inUse": 1 } })).await?;
+    world.kubectl(&["delete", &object, "--namespace", namespace, "--wait=false"]).await?;
+    patch(&[], json!({ "metadata": { "finalizers": null } })).await?;
+    world.kubectl(&["wait", "--for=delete", "--timeout=60s", &object, "--namespace", namespace]).await?;
+    world.kubectl(&["delete", "crd", &kind]).await.map(drop)
+}

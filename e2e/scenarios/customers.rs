@@ -1,5 +1,6 @@
 use e2e::World;
 use kube::api::DeleteParams;
+use odoofleet_api::conditions::Reason;
 use odoofleet_api::{OdooCustomer, OdooEnvironment};
 use serde_json::json;
 
@@ -194,13 +195,14 @@ async fn a_mass_stop_for_a_customer_is_held_and_a_stop_by_name_is_not() -> Resul
     for name in names {
         let environment = world
             .wait::<OdooEnvironment>(name, "stopped or held", |environment| {
-                let reason = environment.status.as_ref().and_then(|status| status.reason.as_deref());
-                matches!(reason, Some("CustomerSuspended" | "HeldByBrake"))
+                let reason = environment.status.as_ref().and_then(|status| status.reason.as_ref());
+                matches!(reason.map(Reason::as_str), Some("CustomerSuspended" | "HeldByBrake"))
             })
             .await?;
         settled.push((name, environment.status.unwrap().reason.unwrap()));
     }
-    let held: Vec<&str> = settled.iter().filter(|(_, reason)| reason == "HeldByBrake").map(|(name, _)| *name).collect();
+    let held: Vec<&str> =
+        settled.iter().filter(|(_, reason)| *reason == Reason::HeldByBrake).map(|(name, _)| *name).collect();
     assert_eq!(held.len(), 2, "{settled:?}");
     world.wait_reason(held[0], "Running", "HeldByBrake").await?;
     // The operator's successor counts what was stopped before it.

@@ -141,7 +141,7 @@ async fn more_than_a_few_deletions_at_once_are_held_until_vouched_for() -> Resul
     world.api::<OdooEnvironment>().delete("acme-c", &DeleteParams::default()).await?;
     world
         .wait::<OdooEnvironment>("acme-c", "held", |e| {
-            e.status.as_ref().and_then(|s| s.reason.as_deref()) == Some("HeldByBrake")
+            e.status.as_ref().and_then(|s| s.reason.as_ref()).is_some_and(|reason| reason.as_str() == "HeldByBrake")
         })
         .await?;
     let web = world.api::<Deployment>().get("acme-c-web").await?;

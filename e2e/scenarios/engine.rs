@@ -14,7 +14,8 @@ fn hanging() -> Chart {
 
 const HOOK: &str = "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: \"{{ .Release.Name }}-hook\"\n  annotations: {helm.sh/hook: \"pre-install,pre-upgrade\"}\nspec:\n  suspend: true\n  template:\n    spec:\n      restartPolicy: Never\n      securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}\n      containers: [{name: c, image: x, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]\n";
 
-async fn wait_status(world: &World, release: &str, status: &str) -> Result {
+/// Waits until the newest revision of a release has a status.
+pub async fn wait_status(world: &World, release: &str, status: &str) -> Result {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     loop {
         if release_labels(world, release)
@@ -198,10 +199,9 @@ async fn a_lock_of_another_helm_is_respected() -> Result {
     let world = World::start("lock").await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
-    // As a helm that somebody runs just now would leave it.
+    // As a helm that somebody runs just now would leave it: an upgrade inherits our labels.
     let newest = world.api::<Secret>().get("sh.helm.release.v1.acme-prod.v1").await?;
     let mut labels = newest.metadata.labels.clone().unwrap_or_default();
-    labels.retain(|key, _| !key.starts_with("odoofleet.dev/"));
     labels.insert("status".into(), "pending-upgrade".into());
     labels.insert("version".into(), "2".into());
     let secret = json!({

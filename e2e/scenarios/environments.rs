@@ -190,7 +190,7 @@ async fn what_odoo_begins_with_reaches_the_chart_and_the_administrators_password
         .wait::<OdooEnvironment>("acme-prod", "upgraded", |environment| {
             let status = environment.status.as_ref();
             status.and_then(|status| status.release.as_ref()).is_some_and(|release| release.revision == 2)
-                && status.and_then(|status| status.reason.as_deref()) == Some("Running")
+                && status.and_then(|status| status.reason.as_ref()).is_some_and(|reason| reason.as_str() == "Running")
         })
         .await?;
     assert!(!world.log().contains("canary-password"));

@@ -7,19 +7,28 @@
     reason = "a scenario fails by panicking, in its helpers too"
 )]
 
+mod budgets;
 mod certificates;
 mod checks;
 mod crds;
 mod customers;
 mod deletion;
+mod deletion_races;
 mod engine;
 mod environments;
 mod handbook;
+mod leadership;
+mod moments;
 mod power;
+mod power_refused;
 mod quickstart;
+mod quiet;
 mod refusals;
+mod releases_truth;
 mod status;
+mod template_truth;
 mod templates;
+mod watches;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +36,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
+
+use engine::wait_status;
 
 type Result = anyhow::Result<()>;
 

@@ -107,7 +107,7 @@ async fn a_restart_with_everything_in_sync_starts_no_worker_and_writes_nothing()
 }
 
 /// Resource versions of everything that the operator could write.
-async fn versions(world: &World) -> anyhow::Result<Vec<String>> {
+pub async fn versions(world: &World) -> anyhow::Result<Vec<String>> {
     let all = ListParams::default();
     let mut versions = Vec::new();
     let mut add = |kind: &str, name: String, version: Option<String>| {

@@ -2,6 +2,7 @@
 //! mended spec is taken up.
 
 use e2e::{Chart, World};
+use k8s_openapi::api::core::v1::ConfigMap;
 use odoofleet_api::OdooEnvironment;
 use serde_json::{Value, json};
 
@@ -93,8 +94,12 @@ async fn a_refused_spec_leaves_what_runs_alone_and_is_taken_up_when_mended() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_helm_can_know_is_told_without_a_retry_and_mended_by_an_input() -> Result {
     let world = World::start("helmrefuses").await?;
-    world.apply(&e2e::environment("acme", "prod")).await?;
+    // With a template's values alone these charts are in order: what is wrong shows with this environment's.
+    let mut environment = e2e::environment("acme", "prod");
+    environment["spec"]["values"] = json!({ "note": "mine" });
+    world.apply(&environment).await?;
     world.wait_phase("acme-prod", "Running").await?;
+    let guarded = |text: &str| format!("{{{{ if .Values.note }}}}{text}{{{{ end }}}}");
     let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: x}\nrules: []\n";
     let secret_of_another = r#"apiVersion: apps/v1
 kind: Deployment
@@ -106,8 +111,12 @@ spec:
     spec: {containers: [{name: c, image: x, envFrom: [{secretRef: {name: globex-odoofleet}}]}]}
 "#;
     let cases = [
-        (Chart::small("2.0.0").with("templates/x.yaml", "{{ fail \"on purpose\" }}"), "RenderFailed", "x.yaml"),
-        (Chart::small("2.0.0").with("templates/x.yaml", role), "KindNotAllowed", "Role"),
+        (
+            Chart::small("2.0.0").with("templates/x.yaml", &guarded("{{ fail \"on purpose\" }}")),
+            "RenderFailed",
+            "x.yaml",
+        ),
+        (Chart::small("2.0.0").with("templates/x.yaml", &guarded(role)), "KindNotAllowed", "Role"),
         (Chart::small("2.0.0").with("templates/x.yaml", secret_of_another), "ReferenceNotAllowed", "globex-odoofleet"),
         (Chart::small("2.0.0").without("templates/db.yaml"), "WouldDeleteData", "acme-prod-db"),
     ];
@@ -128,8 +137,9 @@ spec:
         })
         .await?;
     world.wait_phase("acme-prod", "Running").await?;
+    // The check of the chart, and the upgrade.
     assert!(
-        (world.metric("odoo_operator_helm_operations_total").await? - before - 1.0).abs() < 0.5,
+        (world.metric("odoo_operator_helm_operations_total").await? - before - 2.0).abs() < 0.5,
         "a terminal failure was tried again"
     );
     Ok(())
@@ -152,5 +162,27 @@ async fn one_bad_environment_does_not_hold_up_the_others() -> Result {
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
     world.wait_reason("acme-poison", "Error", "SchemaViolation").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fed_value_that_breaks_the_schema_is_told_with_who_feeds_it() -> Result {
+    let world = World::start("fedschema").await?;
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "note", "labels": { "odoofleet.dev/customer": "acme" } },
+        "data": { "text": "x".repeat(41) },
+    });
+    world.apply(&config).await?;
+    let mut environment = e2e::environment("acme", "prod");
+    environment["spec"]["valuesFrom"] =
+        json!([{ "configMapKeyRef": { "name": "note", "key": "text" }, "targetPath": "note" }]);
+    world.apply(&environment).await?;
+    let refused = world.wait_reason("acme-prod", "Error", "SchemaViolation").await?;
+    let told = message(&refused);
+    assert!(told.contains("\"note\"") && told.contains("set by spec.valuesFrom"), "{told}");
+    assert!(revisions(&world, "acme-prod").await?.is_empty());
+    world.patch::<ConfigMap>("note", json!({ "data": { "text": "short" } })).await?;
+    world.wait_phase("acme-prod", "Running").await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Charts made by scenarios.
 
 use std::io::Write;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -42,10 +43,51 @@ impl Chart {
         }
     }
 
+    /// The chart in a folder of `e2e/charts`.
+    pub fn folder(repo: &Path, name: &str) -> std::io::Result<Self> {
+        let folder = repo.join("e2e/charts").join(name);
+        let mut files = Vec::new();
+        for path in ["Chart.yaml", "values.yaml", "templates/all.yaml"] {
+            files.push((path.to_owned(), std::fs::read_to_string(folder.join(path))?));
+        }
+        Ok(Self { files })
+    }
+
+    /// With a volume claim `{release}-data` of one Gibibyte that one node can mount, and that the web part mounts.
+    #[must_use]
+    pub fn with_volume(self) -> Self {
+        let mounted = format!(
+            "{WEB}          volumeMounts: [{{name: data, mountPath: /data}}]\n      volumes: [{{name: data, persistentVolumeClaim: {{claimName: \"{{{{ .Release.Name }}}}-data\"}}}}]\n"
+        );
+        self.with("templates/volume.yaml", VOLUME).with("templates/web.yaml", &mounted)
+    }
+
+    /// With a claim template `data` in its database.
+    #[must_use]
+    pub fn with_database_volume(self) -> Self {
+        let with_claims = format!(
+            "{DATABASE}  volumeClaimTemplates:\n    - metadata: {{name: data}}\n      spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}\n"
+        );
+        self.with("templates/db.yaml", &with_claims)
+    }
+
+    /// With a Job as a hook of these moments, such as `pre-install,pre-upgrade`. It begins when somebody sets its `suspend` to
+    /// false.
+    #[must_use]
+    pub fn with_hanging_hook(self, moments: &str) -> Self {
+        self.with("templates/hook.yaml", &HOOK.replace("MOMENTS", moments))
+    }
+
     /// With a pod `{release}-check` in which changes are tried. Scenarios play it themselves where `note` is `by hand`.
     #[must_use]
     pub fn with_check(self) -> Self {
         self.with("templates/check.yaml", CHECK)
+    }
+
+    /// The same with a pod that ends for good when its change cannot work.
+    #[must_use]
+    pub fn with_check_that_ends(self) -> Self {
+        self.with("templates/check.yaml", &CHECK.replace("restartPolicy: OnFailure", "restartPolicy: Never"))
     }
 
     /// Adds or replaces a file.
@@ -136,4 +178,29 @@ const CONFIG: &str = r#"apiVersion: v1
 kind: ConfigMap
 metadata: {name: "{{ .Release.Name }}-config"}
 data: {note: {{ .Values.note | quote }}, customer: {{ .Values.customer.id | quote }}, host: {{ .Values.host | quote }}}
+"#;
+
+const VOLUME: &str = r#"apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: "{{ .Release.Name }}-data"}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 1Gi}}
+"#;
+
+const HOOK: &str = r#"apiVersion: batch/v1
+kind: Job
+metadata:
+  name: "{{ .Release.Name }}-hook"
+  annotations: {helm.sh/hook: "MOMENTS"}
+spec:
+  suspend: true
+  template:
+    spec:
+      restartPolicy: Never
+      securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: hook
+          image: busybox:1.37
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
 "#;

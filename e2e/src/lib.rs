@@ -3,14 +3,22 @@
 //! Each scenario gets a [`World`]: two namespaces of its own and an operator process under its own ServiceAccount's token,
 //! so that scenarios run side by side. `cargo xtask test e2e` starts the cluster and says where everything is.
 
+mod audit;
 mod chart;
 pub mod git_server;
 pub mod handbook;
 mod objects;
+mod proxy;
 mod real;
+mod rival;
+mod told;
 mod world;
 
+pub use audit::{Audit, AuditEntry, counts};
 pub use chart::{Chart, package};
 pub use objects::{certificate, customer, environment, odoo_environment, odoo_template, template};
+pub use proxy::{Disturbance, Proxy, Request};
 pub use real::{Odoo, Real, RealWorld, merged};
+pub use rival::Rival;
+pub use told::{Told, Uids};
 pub use world::{Environment, Setup, World};

@@ -2,25 +2,30 @@
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use kube::api::{Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config as WatchConfig, watcher};
 use kube::{Api, Client, Config, Resource};
 use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
+use rustix::process::{Pid, Signal};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::audit::{Audit, AuditEntry};
 use crate::chart::Chart;
 use crate::objects::{customer, template};
+use crate::proxy::Proxy;
+use crate::rival::Rival;
 
 /// How long a scenario waits for what should happen. Generous: a wait that is over ends at once.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -37,6 +42,8 @@ pub struct Setup {
     pub bin: PathBuf,
     /// Folder of packaged charts.
     pub charts: PathBuf,
+    /// The API server's audit log.
+    pub audit: PathBuf,
     /// The repository.
     pub repo: PathBuf,
 }
@@ -53,6 +60,7 @@ impl Setup {
             kubeconfig: path("E2E_KUBECONFIG")?,
             bin: path("E2E_BIN")?,
             charts: path("E2E_CHARTS")?,
+            audit: path("E2E_AUDIT")?,
             repo: path("E2E_REPO")?,
         })
     }
@@ -77,6 +85,7 @@ pub struct World {
     folder: tempfile::TempDir,
     operator: Option<Child>,
     flags: Vec<String>,
+    proxy: Option<Proxy>,
 }
 
 impl World {
@@ -88,11 +97,39 @@ impl World {
     /// The same with more flags for the operator.
     pub async fn start_with(name: &str, flags: &[&str]) -> Result<Self> {
         let mut world = Self::bare(name, flags).await?;
-        world.run_operator().await?;
-        world.put_chart(&Chart::small("1.0.0")).await?;
-        world.apply(&customer("acme")).await?;
-        world.apply(&template("small", "1")).await?;
+        world.furnish().await?;
         Ok(world)
+    }
+
+    /// The same with a proxy between the API server and the operator.
+    pub async fn behind_proxy(name: &str, flags: &[&str]) -> Result<Self> {
+        let mut world = Self::bare(name, flags).await?;
+        let mut config = Config::from_custom_kubeconfig(
+            Kubeconfig::read_from(&world.setup.kubeconfig)?,
+            &KubeConfigOptions::default(),
+        )
+        .await?;
+        // Nobody passes for an administrator by way of the proxy.
+        config.auth_info = kube::config::AuthInfo::default();
+        let token = world.folder.path().join("token");
+        let proxy = Proxy::start(Client::try_from(config)?, token.clone()).await?;
+        let cluster = serde_json::from_value(json!({ "server": proxy.address() }))?;
+        std::fs::write(world.operator_kubeconfig(), kubeconfig_with_token(&cluster, &token))?;
+        world.proxy = Some(proxy);
+        world.furnish().await?;
+        Ok(world)
+    }
+
+    async fn furnish(&mut self) -> Result<()> {
+        self.run_operator().await?;
+        self.put_chart(&Chart::small("1.0.0")).await?;
+        self.apply(&customer("acme")).await?;
+        self.apply(&template("small", "1")).await
+    }
+
+    /// What lies between the API server and the operator.
+    pub fn proxy(&self) -> Result<&Proxy> {
+        self.proxy.as_ref().context("this world has no proxy: begin it with World::behind_proxy")
     }
 
     /// A world in which nothing runs yet.
@@ -116,6 +153,7 @@ impl World {
             patience: PATIENCE,
             operator: None,
             flags: flags.iter().map(ToString::to_string).collect(),
+            proxy: None,
             setup,
         };
         BASE.get_or_try_init(|| world.install_base()).await?;
@@ -162,7 +200,10 @@ impl World {
             self.kubectl(&["create", "token", &account, "--namespace", &self.system, "--duration", "2h"]).await?;
         let path = self.folder.path().join("token");
         std::fs::write(&path, token.trim())?;
-        std::fs::write(self.operator_kubeconfig(), self.kubeconfig_with_token(&path)?)?;
+        let admin = Kubeconfig::read_from(&self.setup.kubeconfig)?;
+        let cluster = admin.clusters.first().and_then(|named| named.cluster.clone());
+        let cluster = cluster.context("the kubeconfig names no cluster")?;
+        std::fs::write(self.operator_kubeconfig(), kubeconfig_with_token(&cluster, &path))?;
         Ok(())
     }
 
@@ -188,20 +229,9 @@ impl World {
         self.folder.path().join("kubeconfig")
     }
 
-    fn kubeconfig_with_token(&self, token: &Path) -> Result<String> {
-        let admin = Kubeconfig::read_from(&self.setup.kubeconfig)?;
-        let cluster = admin
-            .clusters
-            .first()
-            .and_then(|named| named.cluster.clone())
-            .context("the kubeconfig names no cluster")?;
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{ "name": "c", "cluster": cluster }],
-            "users": [{ "name": "u", "user": { "tokenFile": token } }],
-            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
-        });
-        Ok(config.to_string())
+    /// Namespace of the operator and its Lease.
+    pub fn system_namespace(&self) -> &str {
+        &self.system
     }
 
     /// The operator's log so far.
@@ -211,9 +241,31 @@ impl World {
 
     /// Starts the operator under its own ServiceAccount, and waits until it is ready.
     pub async fn run_operator(&mut self) -> Result<()> {
-        let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("operator.log"))?;
         let port = free_port()?;
+        self.operator = Some(self.spawn_operator("operator.log", port)?);
+        std::fs::write(self.folder.path().join("port"), port.to_string())?;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.operator.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                bail!("the operator ended ({status}):\n{}", self.log());
+            }
+            if self.get("/ready").await.is_ok_and(|answer| answer.starts_with("ready")) {
+                return Ok(());
+            }
+            ensure!(tokio::time::Instant::now() < deadline, "the operator is not ready:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Starts another operator beside the first. It is in no hurry: the first one leads.
+    pub fn run_rival(&self) -> Result<Rival> {
+        let port = free_port()?;
+        let child = self.spawn_operator("rival.log", port)?;
+        Ok(Rival::new(child, port, self.folder.path().join("rival.log"), self.http.clone()))
+    }
+
+    fn spawn_operator(&self, log: &str, port: u16) -> Result<Child> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join(log))?;
         let mut command = Command::new(self.setup.bin.join("odoofleet"));
         command.env_clear().env("KUBECONFIG", self.operator_kubeconfig()).env("RUST_LOG", "info,odoofleet=debug");
         command.args([
@@ -229,25 +281,24 @@ impl World {
         command.arg("--charts-dir").arg(&self.setup.charts).arg("--cache-dir").arg(self.folder.path().join("cache"));
         command.args(["--listen", &format!("127.0.0.1:{port}")]).args(&self.flags);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        self.operator = Some(command.spawn().context("the operator does not start")?);
-        std::fs::write(self.folder.path().join("port"), port.to_string())?;
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.operator.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
-                bail!("the operator ended ({status}):\n{}", self.log());
-            }
-            if self.get("/ready").await.is_ok_and(|answer| answer.starts_with("ready")) {
-                return Ok(());
-            }
-            ensure!(tokio::time::Instant::now() < deadline, "the operator is not ready:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        command.spawn().context("the operator does not start")
     }
 
     /// Tells the operator to stop, as Kubernetes would.
     pub fn terminate_operator(&self) -> Result<()> {
+        self.signal_operator(Signal::TERM)
+    }
+
+    /// Sends a signal to the operator: `STOP` and `CONT` are a pause of its machine.
+    pub fn signal_operator(&self, signal: Signal) -> Result<()> {
         let child = self.operator.as_ref().context("no operator runs")?;
-        Ok(rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM)?)
+        Ok(rustix::process::kill_process(Pid::from_child(child), signal)?)
+    }
+
+    /// Waits until the operator has ended by itself.
+    pub async fn wait_operator_end(&mut self) -> Result<ExitStatus> {
+        let mut child = self.operator.take().context("no operator runs")?;
+        Ok(tokio::task::spawn_blocking(move || child.wait()).await??)
     }
 
     /// Stops the operator as Kubernetes would, and waits for its end.
@@ -297,6 +348,12 @@ impl World {
     pub async fn get(&self, path: &str) -> Result<String> {
         let port = std::fs::read_to_string(self.folder.path().join("port"))?;
         Ok(self.http.get(format!("http://127.0.0.1:{port}{path}")).send().await?.text().await?)
+    }
+
+    /// What the operator and its workers asked the API server in the namespace of the environments since a moment.
+    pub async fn requests_since(&self, moment: Timestamp) -> Result<Vec<AuditEntry>> {
+        let user = format!("system:serviceaccount:{}:{}", self.system, self.service_account().await?);
+        Audit::of(&self.setup).since(moment, &user, &self.namespace)
     }
 
     /// The namespace's objects of a kind, as an administrator.
@@ -457,6 +514,16 @@ impl Drop for World {
     }
 }
 
+fn kubeconfig_with_token(cluster: &Cluster, token: &Path) -> String {
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{ "name": "c", "cluster": cluster }],
+        "users": [{ "name": "u", "user": { "tokenFile": token } }],
+        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+    });
+    config.to_string()
+}
+
 fn is_observed(environment: &Environment) -> bool {
     environment.status.as_ref().and_then(|status| status.observed_generation) == environment.metadata.generation
 }
@@ -466,7 +533,7 @@ fn phase_of(environment: &Environment) -> String {
 }
 
 fn reason_of(environment: &Environment) -> String {
-    environment.status.as_ref().and_then(|status| status.reason.clone()).unwrap_or_default()
+    environment.status.as_ref().and_then(|status| status.reason.as_ref()).map(ToString::to_string).unwrap_or_default()
 }
 
 fn condition(environment: &Environment, type_: &str) -> String {

@@ -24,17 +24,17 @@ TABLE = {
         "odooenvironments": f"{CRUD} deletecollection", "odooenvironments/scale": SCALE, "pods/log": "get", "pods/exec": "get create",
         "pods": f"{VIEW} delete", "secrets": CRUD, "configmaps": CRUD, "controllerrevisions": VIEW},
     "controller": {
-        "odoocustomers": f"{VIEW} update patch", "odootemplates": f"{VIEW} update patch", "odooenvironments": f"{VIEW} update patch",
-        "odoocustomers/status": "update patch", "odootemplates/status": "update patch", "odooenvironments/status": "update patch",
+        "odoocustomers": f"{VIEW} patch", "odootemplates": f"{VIEW} patch", "odooenvironments": f"{VIEW} patch",
+        "odoocustomers/status": "patch", "odootemplates/status": "patch", "odooenvironments/status": "patch",
         "secrets": CRUD, "configmaps": CRUD, "services": CRUD, "persistentvolumeclaims": CRUD, "deployments": CRUD, "statefulsets": CRUD,
         "jobs": CRUD, "cronjobs": CRUD, "serviceaccounts": HELM, "ingresses": CRUD, "networkpolicies": HELM, "poddisruptionbudgets": HELM,
-        "horizontalpodautoscalers": HELM, "pods": f"{VIEW} create delete", "deployments/scale": SCALE, "statefulsets/scale": SCALE,
-        "controllerrevisions": "get list watch create delete", "events.k8s.io": "create patch"},
+        "horizontalpodautoscalers": CRUD, "pods": f"{VIEW} create delete", "deployments/scale": "patch", "statefulsets/scale": "patch",
+        "controllerrevisions": "get list watch create delete", "events.k8s.io": "list watch create patch"},
 }
 # Outside the namespace of the environments people have nothing; the operator has its own kinds, its Lease, and a look at two objects.
 OURS_EVERYWHERE = {k: v for k, v in TABLE["controller"].items() if k.startswith("odoo")}
 ELSEWHERE = {
-    "system": OURS_EVERYWHERE | {"leases": "create", "leases odoofleet-operator": "create get update patch"},
+    "system": OURS_EVERYWHERE | {"leases": "create", "leases odoofleet-operator": "create get update"},
     "default": OURS_EVERYWHERE,
     "cluster": {"namespaces odoofleet-test": "get", "customresourcedefinitions odooenvironments.odoofleet.dev": "get"},
 }

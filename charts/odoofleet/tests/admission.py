@@ -147,8 +147,9 @@ def senior(checks, asks, world):
 
 def operator_itself(checks, asks, world):
     controller = asks["controller"]
-    metadata = {"finalizers": ["odoofleet.dev/cleanup"], "annotations": {c: None for c in CONSENTS}}
-    allowed(checks, controller.patch("odooenvironments", "live", {"metadata": metadata}), "the operator's finalizer, and annotations done with")
+    metadata = {"finalizers": ["odoofleet.dev/cleanup"]}
+    allowed(checks, controller.patch("odooenvironments", "live", {"metadata": metadata}), "the operator's finalizer")
+    denied(checks, controller.patch("odooenvironments", "live", {"spec": {"values": {"a": 4}}}), "the operator changes a spec", "may start and stop")
     allowed(checks, controller.patch("odooenvironments", "live/status", {"status": {"phase": "Stopped"}}), "the operator writes status")
     allowed(checks, controller.patch("odooenvironments", "live", {"metadata": {"finalizers": None}}), "and removes its finalizer")
     release = secret("sh.helm.release.v1.live.v1", {"owner": "helm", "odoofleet.dev/customer": "acme"}, "helm.sh/release.v1")

@@ -43,7 +43,7 @@ def deployment(checks, helm, chart):
     objects = helm.objects(chart)
     spec = one(objects, "Deployment")["spec"]
     pod, container = spec["template"]["spec"], spec["template"]["spec"]["containers"][0]
-    checks.equal(spec["strategy"], {"type": "Recreate"}, "strategy")
+    checks.equal(spec["strategy"], {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}, "strategy")
     checks.equal((pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["seccompProfile"]), (True, {"type": "RuntimeDefault"}),
                  "restricted pod")
     checks.equal(container["securityContext"], {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
@@ -115,6 +115,12 @@ def kinds(checks, helm, chart):
     checks.that({"apiGroups": ["external-secrets.io"], "resources": ["externalsecrets"], "verbs": ["get", "create", "patch", "delete"]}
                 in role["rules"], "an extra kind becomes a rule")
     checks.that(env_of(objects)["ODOOFLEET_ALLOWED_KINDS"]["value"].endswith(",external-secrets.io/v1/ExternalSecret"), "and a flag")
+
+    role = one(helm.objects(chart, {"allowedKinds": [{"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"}]}),
+               "Role", "odoofleet-controller")
+    own = {resource: rule["verbs"] for rule in role["rules"] for resource in rule["resources"]}
+    checks.equal(own["persistentvolumeclaims"], ["get", "list", "watch", "patch", "delete"], "claims, whatever charts may render")
+    checks.equal(own["horizontalpodautoscalers"], ["get", "list", "watch"], "autoscalers, whatever charts may render")
 
     forbidden = {
         "could raise their own rights": [

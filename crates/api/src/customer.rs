@@ -7,6 +7,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::Reason;
+
 /// A company that has a contract. Its environments and licences refer to it by name.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
 #[kube(
@@ -275,7 +277,7 @@ pub struct CustomerStop {
     /// Which environments are stopped.
     pub scope: StopScope,
     /// Why: `CustomerSuspended`, `CustomerTerminated` or `CustomerExpired`.
-    pub reason: String,
+    pub reason: Reason,
     /// Since when, RFC 3339.
     pub since: String,
 }

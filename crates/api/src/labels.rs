@@ -25,6 +25,8 @@ pub const GENERATED: &str = "odoofleet.dev/generated";
 pub const CHART_DIGEST: &str = "odoofleet.dev/chart-digest";
 /// On a ControllerRevision: the template to which the version belongs.
 pub const TEMPLATE: &str = "odoofleet.dev/template";
+/// Annotation on a ControllerRevision: `"true"` if its chart has hooks that run at an upgrade, `"false"` if it has none.
+pub const UPGRADE_HOOKS: &str = "odoofleet.dev/upgrade-hooks";
 
 /// Annotation: reconcile now. Its value is echoed in `status.lastHandledReconcileAt`.
 pub const REQUESTED_AT: &str = "odoofleet.dev/requestedAt";

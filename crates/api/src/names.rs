@@ -6,6 +6,8 @@ use std::fmt;
 pub const MAX_RELEASE_NAME: usize = 40;
 /// Longest release name that Helm takes, allowed for adopted releases.
 pub const MAX_ADOPTED_RELEASE_NAME: usize = 53;
+/// Longest name of an environment or a template: what belongs to it carries the name as a label.
+pub const MAX_OBJECT_NAME: usize = 63;
 /// What customers' and services' names match. A leading letter, because Service names need one.
 pub const NAME_PATTERN: &str = "^[a-z]([-a-z0-9]*[a-z0-9])?$";
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Object;
+use crate::environment::Stage;
 use crate::schema::{free_form, read_free_form};
 
 /// A chart with default values and a mapping from the standard inputs to the chart's values.
@@ -21,6 +22,10 @@ use crate::schema::{free_form, read_free_form};
     status = "OdooTemplateStatus",
     derive = "PartialEq",
     doc = "A chart with default values, a schema, and a mapping from the standard inputs to the chart's values. Its content is versioned: each version is immutable and keeps its chart in the cluster.",
+    // As for OdooEnvironment: asked at creation alone.
+    validation = Rule::new("oldSelf.hasValue() || size(self.metadata.name) <= 63")
+        .message("a template's name may have at most 63 characters: its versions carry the name as a label")
+        .optional_old_self(true),
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
     printcolumn(name = "Odoo", type_ = "string", json_path = ".spec.odooVersion"),
     printcolumn(name = "Chart", type_ = "string", json_path = ".status.chart"),
@@ -151,7 +156,8 @@ pub struct ConfigMapKey {
 #[x_kube(validation = ("has(self.from) != has(self.value)", "exactly one of from and value must be set"))]
 #[serde(rename_all = "camelCase")]
 pub struct Binding {
-    /// Path in the chart's values: keys joined by dots, list positions in brackets, such as `ingress.hosts[0].host`.
+    /// Path in the chart's values: keys joined by dots, list positions in brackets, such as `ingress.hosts[0].host`. What stands
+    /// beside it stays, in lists too.
     #[schemars(length(min = 1, max = 253))]
     pub to: String,
     /// Name of a standard input, such as `ingress.host`. An input that is not set writes nothing.
@@ -276,8 +282,10 @@ pub struct TemplateVersion {
 pub struct RolloutStatus {
     /// The version.
     pub version: String,
-    /// Environments whose rank (by stage, then by hash of the UID) lies below this number may move.
-    pub admitted: i32,
+    /// How far the rollout has come: followers up to this place, by stage and then by hash of the UID, may move. Absent before
+    /// the first.
+    #[serde(default, deserialize_with = "read_place", skip_serializing_if = "Option::is_none")]
+    pub place: Option<RolloutPlace>,
     /// Environments that follow the template.
     pub total: i32,
     /// Followers that are on the version and well.
@@ -287,4 +295,21 @@ pub struct RolloutStatus {
     pub failed: Vec<String>,
     /// Environments that name a version of their own.
     pub pinned: i32,
+}
+
+/// A place that another version of the operator wrote, and this one cannot read, is none: the rollout begins anew, and who has
+/// arrived is not moved again.
+fn read_place<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<RolloutPlace>, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
+/// A place in the order in which followers move.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutPlace {
+    /// Stage: Test before Staging before Production.
+    pub stage: Stage,
+    /// sha256 of the UID in lowercase base32, so that no customer is always first.
+    pub hash: String,
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use odoofleet_api::template::{WorkloadKind, WorkloadRole};
 
-use crate::environment::told::Told;
+use crate::environment::termination::TerminationMessage;
 
 /// A Deployment or StatefulSet of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, as Kubernetes tells it")]
 pub struct Workload {
     /// Kind.
     pub kind: WorkloadKind,
@@ -34,6 +35,14 @@ pub struct Workload {
     pub replicas_before_stop: Option<i32>,
     /// `matchLabels` of its selector.
     pub selector: BTreeMap<String, String>,
+    /// Volume claims that its pods share.
+    pub claims: Vec<String>,
+    /// Names of its `volumeClaimTemplates`: each pod has claims of its own from them.
+    pub claim_templates: Vec<String>,
+    /// The API server's words, if its controller may not create pods.
+    pub pods_refused: Option<String>,
+    /// Whether an autoscaler of the release sets its number of pods.
+    pub autoscaled: bool,
     /// Version of the object, for telling newer from older.
     pub resource_version: String,
 }
@@ -107,8 +116,8 @@ pub struct Termination {
     pub at: Option<Timestamp>,
     /// Whether it is the present state: the container has not been started again.
     pub current: bool,
-    /// What it left to be told, if it speaks our words.
-    pub told: Option<Told>,
+    /// Its termination message, if it speaks our words.
+    pub message: Option<TerminationMessage>,
 }
 
 /// A port of a Service of a release.
@@ -124,11 +133,20 @@ pub struct ServicePort {
 
 /// A volume claim of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, as Kubernetes tells it")]
 pub struct Volume {
     /// Name.
     pub name: String,
     /// Whether it is bound.
     pub bound: bool,
+    /// Whether several pods may use it at once.
+    pub shared: bool,
+    /// The size that it has or asks for, whichever is larger, as Kubernetes writes it.
+    pub size: Option<String>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether the operator has marked it as the environment's: it goes when the environment is deleted under policy Delete.
+    pub marked: bool,
 }
 
 /// A certificate that an Ingress of a release asks for.

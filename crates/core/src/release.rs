@@ -117,6 +117,11 @@ impl Ownership {
                 && self.environment.as_deref() == name)
     }
 
+    /// Whether the release was made for this very environment of this customer; another UID is the same one, created again.
+    pub fn belongs_to_environment(&self, environment: &OdooEnvironment) -> bool {
+        self.is_ours() && self.may_belong_to(environment)
+    }
+
     /// Whether any of our labels is there: a release without them was never ours.
     pub fn is_ours(&self) -> bool {
         self.environment.is_some() || self.customer.is_some()
@@ -139,47 +144,112 @@ impl Revision {
 
 /// The revisions of one release that are not superseded, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct History(Vec<Revision>);
+pub struct History {
+    revisions: Vec<Revision>,
+    /// The newest revision that we made, also when it is superseded: what a human's rollback is compared with.
+    applied: Option<Applied>,
+}
+
+/// What we applied last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Number of the revision.
+    pub revision: i64,
+    /// Digest of what went into it.
+    pub spec_hash: String,
+}
 
 impl History {
     /// Adds or replaces a revision, unless what is known of it is newer.
     pub fn upsert(&mut self, revision: Revision) {
-        match self.0.binary_search_by_key(&revision.number, |known| known.number) {
-            Ok(position) if is_older(&revision.resource_version, &self.0[position].resource_version) => {}
-            Ok(position) => self.0[position] = revision,
-            Err(position) => self.0.insert(position, revision),
+        self.note_applied(&revision);
+        match self.revisions.binary_search_by_key(&revision.number, |known| known.number) {
+            Ok(position) if is_older(&revision.resource_version, &self.revisions[position].resource_version) => {}
+            Ok(position) => self.revisions[position] = revision,
+            Err(position) => self.revisions.insert(position, revision),
         }
+    }
+
+    /// Notes a revision that is superseded, and so not one of these: it may be the newest that we made.
+    pub fn note_applied(&mut self, revision: &Revision) {
+        let Some(spec_hash) = revision.ownership.spec_hash.as_ref() else { return };
+        let ours = revision.ownership.revision == Some(revision.number);
+        if ours && self.applied.as_ref().is_none_or(|applied| applied.revision < revision.number) {
+            self.applied = Some(Applied { revision: revision.number, spec_hash: spec_hash.clone() });
+        }
+    }
+
+    /// What we applied last, as far as it is known.
+    pub const fn applied(&self) -> Option<&Applied> {
+        self.applied.as_ref()
+    }
+
+    /// Takes over what an older picture of the same release knows of superseded revisions.
+    pub fn remember(&mut self, older: &Self) {
+        if let (Some(known), Some(newest)) = (&older.applied, self.newest())
+            && known.revision < newest.number
+            && self.applied.as_ref().is_none_or(|applied| applied.revision < known.revision)
+        {
+            self.applied = Some(known.clone());
+        }
+    }
+
+    /// Takes revisions of which an older picture, made in part of what was read since, knows a newer state.
+    pub fn keep_newer(&mut self, other: &Self) {
+        for known in &other.revisions {
+            if self.revisions.iter().any(|revision| revision.number == known.number) {
+                self.upsert(known.clone());
+            }
+        }
+    }
+
+    /// Whether any revision was ever deployed. Helm keeps the last one that was, so failed ones alone mean that none was.
+    pub fn was_ever_deployed(&self) -> bool {
+        let deployed =
+            |revision: &Revision| matches!(revision.status, ReleaseStatus::Deployed | ReleaseStatus::Superseded);
+        self.revisions.iter().any(deployed)
     }
 
     /// Forgets a revision.
     pub fn remove(&mut self, number: i64) {
-        self.0.retain(|revision| revision.number != number);
+        self.revisions.retain(|revision| revision.number != number);
     }
 
     /// The newest revision: it alone decides.
     pub fn newest(&self) -> Option<&Revision> {
-        self.0.last()
+        self.revisions.last()
     }
 
     /// Numbers under which revisions may lie in the storage: those that are known, and up to `superseded` before the newest.
     /// The watch leaves superseded ones out, but Helm removes them, and an uninstall must find them all.
     pub fn numbers(&self, superseded: i64) -> Vec<i64> {
         let newest = self.newest().map_or(0, |newest| newest.number);
-        let mut numbers: Vec<i64> =
-            self.0.iter().map(|revision| revision.number).chain((newest - superseded).max(1)..=newest).collect();
+        let mut numbers: Vec<i64> = self
+            .revisions
+            .iter()
+            .map(|revision| revision.number)
+            .chain((newest - superseded).max(1)..=newest)
+            .collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
     }
 
+    /// Whether something else is wanted than what we applied last. A human's upgrade inherits the labels of ours, a rollback
+    /// copies those of an older one; where it is not known what we applied, nothing is taken for changed.
+    fn differs_from_applied(&self, spec_hash: &str) -> bool {
+        let inherited = self.newest().and_then(|newest| newest.ownership.spec_hash.as_deref()) == Some(spec_hash);
+        !inherited && self.applied.as_ref().is_some_and(|applied| applied.spec_hash != spec_hash)
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.revisions.is_empty()
     }
 }
 
 /// Resource versions are decimal numbers that grow (Kubernetes 1.35 says so; etcd always did).
-fn is_older(one: &str, other: &str) -> bool {
+pub(crate) fn is_older(one: &str, other: &str) -> bool {
     match (one.parse::<u128>(), other.parse::<u128>()) {
         (Ok(one), Ok(other)) => one < other,
         _ => false,
@@ -215,7 +285,10 @@ pub enum ReleaseState {
     /// It was there before us: none of our labels.
     Foreign,
     /// Ours, and then somebody ran Helm by hand.
-    ChangedByHand,
+    ChangedByHand {
+        /// Whether something else is wanted than what we applied last.
+        spec_changed: bool,
+    },
     /// It belongs to another customer or environment.
     OwnedByAnother {
         /// That customer.
@@ -239,12 +312,17 @@ impl ReleaseState {
             };
         }
         let by_hand = ownership.revision != Some(newest.number);
+        // What is not ours is never written to, whatever state it is in.
+        if !ownership.is_ours() {
+            return Self::Foreign;
+        }
         match newest.status {
             status if status.is_pending() => Self::Locked,
             ReleaseStatus::Uninstalling | ReleaseStatus::Uninstalled => Self::Uninstalling,
-            _ if !ownership.is_ours() => Self::Foreign,
             ReleaseStatus::Failed => Self::Failed,
-            ReleaseStatus::Deployed if by_hand => Self::ChangedByHand,
+            ReleaseStatus::Deployed if by_hand => {
+                Self::ChangedByHand { spec_changed: history.differs_from_applied(claim.spec_hash) }
+            }
             ReleaseStatus::Deployed if newest.is_current_for(claim) => Self::Current,
             _ => Self::Outdated,
         }
@@ -306,10 +384,10 @@ mod tests {
         let table: [(Revision, ReleaseState); 12] = [
             (revision(1, S::Deployed, |_| {}), ReleaseState::Current),
             (revision(2, S::Deployed, |o| o.spec_hash = Some("h0".into())), ReleaseState::Outdated),
-            (revision(2, S::Deployed, |o| o.revision = Some(1)), ReleaseState::ChangedByHand),
+            (revision(2, S::Deployed, |o| o.revision = Some(1)), ReleaseState::ChangedByHand { spec_changed: false }),
             (revision(3, S::Failed, |_| {}), ReleaseState::Failed),
             (revision(3, S::PendingUpgrade, |_| {}), ReleaseState::Locked),
-            (revision(1, S::PendingInstall, |o| *o = Ownership::default()), ReleaseState::Locked),
+            (revision(1, S::PendingInstall, |o| *o = Ownership::default()), ReleaseState::Foreign),
             (revision(1, S::Deployed, |o| *o = Ownership::default()), ReleaseState::Foreign),
             (revision(1, S::Failed, |o| *o = Ownership::default()), ReleaseState::Foreign),
             (revision(1, S::Uninstalled, |_| {}), ReleaseState::Uninstalling),
@@ -331,6 +409,26 @@ mod tests {
             o.retained_at = Some(1);
         });
         assert!(matches!(state(retained), ReleaseState::OwnedByAnother { customer, .. } if customer == "a"));
+    }
+
+    #[test]
+    fn a_rollback_by_hand_is_told_from_a_change_of_the_spec() {
+        let older = |o: &mut Ownership| (o.spec_hash, o.revision) = (Some("h0".into()), Some(1));
+        let by_hand = |applied: &str| {
+            let mut history = History::default();
+            history.note_applied(&revision(2, ReleaseStatus::Superseded, |o| o.spec_hash = Some(applied.into())));
+            history.upsert(revision(3, ReleaseStatus::Deployed, older));
+            ReleaseState::of(&history, &CLAIM)
+        };
+        assert_eq!(
+            by_hand("h1"),
+            ReleaseState::ChangedByHand { spec_changed: false },
+            "rolled back from what is wanted"
+        );
+        assert_eq!(by_hand("h2"), ReleaseState::ChangedByHand { spec_changed: true });
+        let mut unknown = History::default();
+        unknown.upsert(revision(3, ReleaseStatus::Deployed, older));
+        assert_eq!(ReleaseState::of(&unknown, &CLAIM), ReleaseState::ChangedByHand { spec_changed: false });
     }
 
     #[test]

@@ -8,5 +8,10 @@ pub mod protocol;
 mod queue;
 mod worker;
 
-pub use pool::{Event, Lane, Outcome, Pool, PoolConfig, Submitted};
-pub use protocol::{Action, Chart, Check, ErrorClass, Owner, Request, WorkerError};
+pub use pool::{Event, Outcome, Pool, PoolConfig, Submitted, TaskStage, TaskState};
+pub use protocol::{
+    Action, Change, Chart, Check, Command, ErrorClass, Hooks, Inputs, ObjectDiff, Owner, Request, Stage, Success,
+    WorkerError,
+};
+pub use queue::{Lane, Turn};
+pub use worker::WorkerConfig;

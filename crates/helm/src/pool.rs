@@ -1,7 +1,6 @@
 //! The pool: at most so many workers, each started when there is work and ended when there was none for a while.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,20 +9,15 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use crate::protocol::{Action, ErrorClass, Request, WorkerError};
-pub use crate::queue::Lane;
-use crate::queue::{Next, Queue};
-use crate::worker::{Finished, Permit, Worker};
+use crate::protocol::{Action, ErrorClass, Hooks, Request, Stage, Success, WorkerError};
+use crate::queue::{Next, Queue, Turn};
+use crate::worker::{Worker, WorkerConfig};
 
-/// How the pool starts workers.
+/// How the pool keeps workers.
 #[derive(Debug, Clone)]
 pub struct PoolConfig {
-    /// The worker's program.
-    pub program: PathBuf,
-    /// Namespace in which it works.
-    pub namespace: String,
-    /// Its whole environment.
-    pub environment: Vec<(String, String)>,
+    /// How one is started.
+    pub worker: WorkerConfig,
     /// Most workers at once.
     pub size: usize,
     /// A worker without work for so long is ended.
@@ -33,16 +27,25 @@ pub struct PoolConfig {
 /// What the pool tells.
 #[derive(Debug)]
 pub enum Event {
+    /// A worker begins an operation: its time runs from now.
+    Started {
+        /// Release.
+        release: String,
+        /// Operation.
+        id: String,
+    },
     /// A stage was reached.
     Progress {
         /// Release.
         release: String,
-        /// Stage, as the worker names it.
-        stage: String,
+        /// Operation.
+        id: String,
+        /// Stage.
+        stage: Stage,
         /// Hooks of the chart, once they are known.
-        hooks: Option<i64>,
+        hooks: Option<Hooks>,
     },
-    /// An operation is over, and nobody writes for it any more.
+    /// An operation is over, and nobody writes for it any more. [`Pool::taken`] ends it.
     Finished(Outcome),
 }
 
@@ -58,12 +61,8 @@ pub struct Outcome {
     /// The revision that it made or acted on.
     pub expected_revision: i64,
     /// The worker's answer.
-    pub result: Result<(), WorkerError>,
-    /// Hooks of the chart.
-    pub hooks: i64,
-    /// For a check: the pods in which the chart tries its inputs, one or none.
-    pub checks: i64,
-    /// How long the worker took.
+    pub result: Result<Success, WorkerError>,
+    /// How long a worker was at it.
     pub duration: Duration,
 }
 
@@ -72,13 +71,34 @@ pub struct Outcome {
 pub enum Submitted {
     /// It waits or runs.
     Accepted,
-    /// Another operation of the same release waits or runs.
+    /// The pool has another operation of the same release.
     Busy,
     /// The pool is shutting down.
     Closed,
 }
 
-/// A pool of workers. At most one operation of a release waits or runs at any time.
+/// The operation of a release that the pool has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskState {
+    /// Operation.
+    pub id: String,
+    /// How far it is.
+    pub stage: TaskStage,
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskStage {
+    /// It waits for a worker.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// It is over, and its report not yet taken.
+    Reported,
+}
+
+/// A pool of workers. It has at most one operation of a release at any time: from [`Pool::submit`] on until its report is
+/// taken, so that nobody who looks in between finds it gone without a word.
 #[derive(Clone)]
 pub struct Pool(Arc<Inner>);
 
@@ -93,20 +113,30 @@ struct Inner {
 
 struct State {
     queue: Queue<Request>,
-    /// Operation of each release that waits or runs.
-    active: HashMap<String, String>,
+    /// By release.
+    tasks: HashMap<String, TaskState>,
     /// Warm workers, the one used last on top: so that the others can fall asleep.
     idle: Vec<(Worker, Instant)>,
-    busy: usize,
     closed: bool,
+}
+
+impl State {
+    fn advance(&mut self, release: &str, stage: TaskStage) {
+        if let Some(task) = self.tasks.get_mut(release) {
+            task.stage = stage;
+        }
+    }
+
+    fn is(&self, release: &str, id: &str, stage: TaskStage) -> bool {
+        self.tasks.get(release).is_some_and(|task| task.id == id && task.stage == stage)
+    }
 }
 
 impl Pool {
     /// A pool without workers, and the stream of what happens in it.
     pub fn new(config: PoolConfig) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        let state =
-            State { queue: Queue::new(config.size), active: HashMap::new(), idle: Vec::new(), busy: 0, closed: false };
+        let state = State { queue: Queue::new(config.size), tasks: HashMap::new(), idle: Vec::new(), closed: false };
         let inner = Inner {
             config,
             state: Mutex::new(state),
@@ -119,35 +149,46 @@ impl Pool {
     }
 
     /// Hands an operation over and returns at once.
-    pub fn submit(&self, request: Request, lane: Lane, hooks: bool) -> Submitted {
+    pub fn submit(&self, request: Request, turn: Turn) -> Submitted {
         {
             let mut state = self.0.state.lock();
             if state.closed {
                 return Submitted::Closed;
             }
-            if state.active.contains_key(&request.release) {
+            if state.tasks.contains_key(&request.release) {
                 return Submitted::Busy;
             }
-            state.active.insert(request.release.clone(), request.id.clone());
-            state.queue.push(lane, hooks, request);
+            let task = TaskState { id: request.id.clone(), stage: TaskStage::Queued };
+            state.tasks.insert(request.release.clone(), task);
+            state.queue.push(turn, request);
         }
         self.dispatch();
         Submitted::Accepted
     }
 
-    /// Whether this operation waits or runs.
-    pub fn is_active(&self, release: &str, operation: &str) -> bool {
-        self.0.state.lock().active.get(release).is_some_and(|active| active == operation)
+    /// The operation of a release that the pool has.
+    pub fn task(&self, release: &str) -> Option<TaskState> {
+        self.0.state.lock().tasks.get(release).cloned()
     }
 
-    /// Whether any operation of a release waits or runs.
-    pub fn is_busy(&self, release: &str) -> bool {
-        self.0.state.lock().active.contains_key(release)
+    /// Takes an operation out that no worker has begun: then it never happened, and no event tells of it. False if it is too
+    /// late for that, or if there is none.
+    pub fn cancel(&self, release: &str, id: &str) -> bool {
+        let mut state = self.0.state.lock();
+        let waits = state.is(release, id, TaskStage::Queued)
+            && state.queue.remove(|request| request.release == release && request.id == id).is_some();
+        if waits {
+            state.tasks.remove(release);
+        }
+        waits
     }
 
-    /// Whether any operation at all waits or runs.
-    pub fn has_work(&self) -> bool {
-        !self.0.state.lock().active.is_empty()
+    /// Says that the report of an operation is kept: the pool forgets it, and the release may have the next one.
+    pub fn taken(&self, release: &str, id: &str) {
+        let mut state = self.0.state.lock();
+        if state.is(release, id, TaskStage::Reported) {
+            state.tasks.remove(release);
+        }
     }
 
     /// Operations that wait for a worker.
@@ -163,7 +204,7 @@ impl Pool {
     /// Worker processes that exist.
     pub fn workers(&self) -> usize {
         let state = self.0.state.lock();
-        state.busy + state.idle.len()
+        state.queue.running() + state.idle.len()
     }
 
     /// Sets the moment until which workers may write. None takes the permit from all that run.
@@ -179,14 +220,14 @@ impl Pool {
             state.idle.clear();
             let waiting = state.queue.drain();
             for request in &waiting {
-                state.active.remove(&request.release);
+                state.tasks.remove(&request.release);
             }
             waiting
         };
         tracing::info!(given_up = waiting.len(), "the pool finishes what runs");
         loop {
             let drained = self.0.drained.notified();
-            if self.0.state.lock().busy == 0 {
+            if self.0.state.lock().queue.running() == 0 {
                 return;
             }
             drained.await;
@@ -207,11 +248,8 @@ impl Pool {
         loop {
             let (next, worker) = {
                 let mut state = self.0.state.lock();
-                if state.busy >= self.0.config.size {
-                    return;
-                }
                 let Some(next) = state.queue.pop() else { return };
-                state.busy += 1;
+                state.advance(&next.job.release, TaskStage::Running);
                 (next, state.idle.pop().map(|(worker, _)| worker))
             };
             let pool = self.clone();
@@ -220,72 +258,208 @@ impl Pool {
     }
 
     async fn operate(&self, next: Next<Request>, worker: Option<Worker>) {
-        let Next { job: request, hooks } = next;
+        let Next { job: request, place } = next;
         let begun = Instant::now();
-        let (finished, worker) = self.run(&request, worker).await;
+        let (result, worker) = self.run(&request, worker).await;
+        let duration = begun.elapsed();
         let keep = match worker {
-            Some(worker) if finished.reusable => Some(worker),
+            Some(worker) if worker.is_usable() => Some(worker),
             Some(worker) => {
                 worker.kill().await;
                 None
             }
             None => None,
         };
-        let outcome = Outcome {
-            id: request.id,
-            action: request.action,
-            release: request.release.clone(),
-            expected_revision: request.expected_revision,
-            duration: u64::try_from(finished.duration_millis)
-                .ok()
-                .filter(|ms| *ms > 0)
-                .map_or_else(|| begun.elapsed(), Duration::from_millis),
-            result: finished.result,
-            hooks: finished.hooks,
-            checks: finished.checks,
-        };
         {
             let mut state = self.0.state.lock();
-            state.active.remove(&request.release);
-            state.queue.done(hooks);
-            state.busy -= 1;
+            state.advance(&request.release, TaskStage::Reported);
+            state.queue.done(place);
             if let (Some(worker), false) = (keep, state.closed) {
                 state.idle.push((worker, Instant::now()));
             }
         }
-        let _ = self.0.events.send(Event::Finished(outcome));
+        let action = request.command.action();
+        let Request { id, release, expected_revision, .. } = request;
+        let _ =
+            self.0.events.send(Event::Finished(Outcome { id, action, release, expected_revision, result, duration }));
         self.0.drained.notify_waiters();
         self.dispatch();
     }
 
-    async fn run(&self, request: &Request, worker: Option<Worker>) -> (Finished, Option<Worker>) {
+    async fn run(&self, request: &Request, worker: Option<Worker>) -> (Result<Success, WorkerError>, Option<Worker>) {
         let mut worker = match worker {
             Some(worker) => worker,
             None => match self.start().await {
                 Ok(worker) => worker,
-                Err(error) => return (not_started(&error), None),
+                Err(error) => {
+                    let message = format!("the Helm worker cannot be started: {error}");
+                    return (Err(WorkerError::new(ErrorClass::Unreachable, message)), None);
+                }
             },
         };
-        let permit: Permit = self.0.permit.subscribe();
-        let progress = |stage: &str, hooks: Option<i64>| {
-            let _ = self.0.events.send(Event::Progress {
-                release: request.release.clone(),
-                stage: stage.to_owned(),
-                hooks,
-            });
+        let (release, id) = (&request.release, &request.id);
+        let _ = self.0.events.send(Event::Started { release: release.clone(), id: id.clone() });
+        let progress = |stage, hooks| {
+            let _ = self.0.events.send(Event::Progress { release: release.clone(), id: id.clone(), stage, hooks });
         };
-        let finished = worker.run(request, permit, progress).await;
-        (finished, Some(worker))
+        let result = worker.run(request, self.0.permit.subscribe(), progress).await;
+        (result, Some(worker))
     }
 
     async fn start(&self) -> std::io::Result<Worker> {
         self.0.started.fetch_add(1, Ordering::Relaxed);
-        Worker::start(&self.0.config).await
+        Worker::start(&self.0.config.worker).await
     }
 }
 
-fn not_started(error: &std::io::Error) -> Finished {
-    let message = format!("the Helm worker cannot be started: {error}");
-    let error = WorkerError { class: ErrorClass::Unreachable, message, details: vec![] };
-    Finished { result: Err(error), hooks: 0, checks: 0, duration_millis: 0, reusable: false }
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::UnboundedReceiver;
+
+    use super::*;
+    use crate::protocol::Command;
+    use crate::queue::Lane;
+
+    const WORKER: &str = "worker.sh";
+
+    /// A pool whose worker is `testdata/worker.sh`: here it is about the pool.
+    struct Scene {
+        pool: Pool,
+        events: UnboundedReceiver<Event>,
+        dir: tempfile::TempDir,
+    }
+
+    fn scene(program: &str) -> Scene {
+        let dir = tempfile::tempdir().unwrap();
+        let program = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(program);
+        let environment = vec![
+            ("DIR".to_owned(), dir.path().display().to_string()),
+            ("PATH".to_owned(), std::env::var("PATH").unwrap()),
+        ];
+        let worker = WorkerConfig { program, namespace: "odoo".into(), environment };
+        let (pool, events) = Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_mins(1) });
+        pool.permit(Some(Instant::now() + Duration::from_mins(1)));
+        Scene { pool, events, dir }
+    }
+
+    impl Scene {
+        fn submit(&self, release: &str, id: &str) -> Submitted {
+            let request = Request {
+                id: id.into(),
+                release: release.into(),
+                namespace: "odoo".into(),
+                expected_revision: 1,
+                revisions: vec![],
+                timeout_seconds: 60,
+                command: Command::Unlock,
+            };
+            self.pool.submit(request, Turn { lane: Lane::Person, tenant: "acme".into(), hooks: false })
+        }
+
+        fn file(&self, name: &str) {
+            std::fs::write(self.dir.path().join(name), "").unwrap();
+        }
+
+        async fn next(&mut self) -> Event {
+            tokio::time::timeout(Duration::from_secs(20), self.events.recv()).await.unwrap().unwrap()
+        }
+
+        async fn finished(&mut self) -> Outcome {
+            loop {
+                if let Event::Finished(outcome) = self.next().await {
+                    return outcome;
+                }
+            }
+        }
+
+        fn at(&self, release: &str) -> Option<TaskStage> {
+            self.pool.task(release).map(|task| task.stage)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operation_is_there_until_its_report_is_taken() {
+        let mut scene = scene(WORKER);
+        assert_eq!(scene.submit("acme-prod", "1"), Submitted::Accepted);
+        assert!(matches!(scene.next().await, Event::Started { release, id } if release == "acme-prod" && id == "1"));
+        let Event::Progress { id, stage: reached, hooks, .. } = scene.next().await else { panic!("no progress") };
+        assert_eq!((id.as_str(), reached.as_str(), hooks), ("1", "rendered", Some(Hooks { total: 2, upgrade: 1 })));
+        assert_eq!(scene.at("acme-prod"), Some(TaskStage::Running));
+        scene.pool.taken("acme-prod", "1");
+        assert_eq!(scene.at("acme-prod"), Some(TaskStage::Running), "what runs cannot be taken");
+        scene.file("go");
+        let outcome = scene.finished().await;
+        assert_eq!((outcome.action, outcome.result.unwrap().hooks.total), (Action::Unlock, 2));
+        assert_eq!(scene.pool.task("acme-prod"), Some(TaskState { id: "1".into(), stage: TaskStage::Reported }));
+        assert_eq!(scene.submit("acme-prod", "2"), Submitted::Busy);
+        scene.pool.taken("acme-prod", "another");
+        assert_eq!(scene.at("acme-prod"), Some(TaskStage::Reported));
+        scene.pool.taken("acme-prod", "1");
+        assert_eq!((scene.pool.task("acme-prod"), scene.submit("acme-prod", "2")), (None, Submitted::Accepted));
+        scene.finished().await;
+        assert_eq!(scene.pool.workers_started(), 1, "a warm worker is used again");
+    }
+
+    #[tokio::test]
+    async fn only_what_no_worker_has_begun_is_cancelled() {
+        let mut scene = scene(WORKER);
+        scene.submit("runs", "1");
+        scene.submit("waits", "2");
+        assert_eq!((scene.at("runs"), scene.at("waits")), (Some(TaskStage::Running), Some(TaskStage::Queued)));
+        assert!(!scene.pool.cancel("runs", "1"));
+        assert!(!scene.pool.cancel("waits", "of another id"));
+        assert!(scene.pool.cancel("waits", "2"));
+        assert_eq!((scene.pool.task("waits"), scene.pool.queued()), (None, 0));
+        scene.file("go");
+        assert_eq!(scene.finished().await.id, "1");
+        assert!(!scene.pool.cancel("runs", "1"), "what is over cannot be cancelled");
+        assert_eq!(scene.submit("waits", "3"), Submitted::Accepted);
+        assert!(matches!(scene.next().await, Event::Started { id, .. } if id == "3"), "the cancelled one never begins");
+    }
+
+    #[tokio::test]
+    async fn draining_waits_for_workers_and_not_for_reports() {
+        let mut scene = scene(WORKER);
+        scene.submit("runs", "1");
+        scene.submit("waits", "2");
+        let pool = scene.pool.clone();
+        let drained = tokio::spawn(async move { pool.drain().await });
+        assert!(matches!(scene.next().await, Event::Started { .. }));
+        assert!(!drained.is_finished());
+        scene.file("go");
+        tokio::time::timeout(Duration::from_secs(20), drained).await.unwrap().unwrap();
+        assert_eq!((scene.at("runs"), scene.at("waits")), (Some(TaskStage::Reported), None));
+        assert_eq!((scene.submit("late", "3"), scene.pool.workers()), (Submitted::Closed, 0));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_dies_is_told_and_replaced() {
+        let mut scene = scene(WORKER);
+        scene.file("die");
+        for id in ["1", "2"] {
+            scene.submit("acme-prod", id);
+            let error = scene.finished().await.result.unwrap_err();
+            assert_eq!(error.class, ErrorClass::Died);
+            scene.pool.taken("acme-prod", id);
+        }
+        assert_eq!((scene.pool.workers_started(), scene.pool.workers()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_cannot_be_started_is_told() {
+        let mut scene = scene("no-such-worker");
+        scene.submit("acme-prod", "1");
+        let Event::Finished(outcome) = scene.next().await else { panic!("it began") };
+        assert_eq!(outcome.result.unwrap_err().class, ErrorClass::Unreachable);
+        assert_eq!(scene.at("acme-prod"), Some(TaskStage::Reported));
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_without_the_lease() {
+        let mut scene = scene(WORKER);
+        scene.pool.permit(None);
+        scene.submit("acme-prod", "1");
+        assert_eq!(scene.finished().await.result.unwrap_err().class, ErrorClass::PermitExpired);
+        assert_eq!(scene.pool.workers(), 1, "the worker has done nothing and stays");
+    }
 }

@@ -1,21 +1,172 @@
-//! The lines that operator and worker exchange. `worker/protocol.go` is the other half.
+//! The lines that operator and worker exchange. `worker/protocol.go` is the other half; `testdata/protocol.jsonl` holds each of
+//! them once, and the tests of both sides compare with it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What a worker does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "Helm's own verbs, all but the last")]
-pub enum Action {
-    Install,
-    Upgrade,
-    Uninstall,
-    Unlock,
-    /// Starts the pod in which a chart tries its new inputs.
-    Check,
+/// An enum whose variants are words of the protocol, of logs and of metrics: one table for all three.
+macro_rules! vocabulary {
+    ($(#[$attribute:meta])* $name:ident { $($(#[$own:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$own])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// Every one, in the order of their definition.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The word for it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// What a worker does.
+    Action {
+        /// Helm's install.
+        Install = "install",
+        /// Helm's upgrade.
+        Upgrade = "upgrade",
+        /// Starts the pod in which a chart tries its new inputs.
+        Check = "check",
+        /// Renders a chart for nobody, to see whether it can be rendered.
+        Render = "render",
+        /// Tells what an upgrade would change in the cluster.
+        Diff = "diff",
+        /// Marks a revision as failed that a killed Helm left pending.
+        Unlock = "unlock",
+        /// Helm's uninstall.
+        Uninstall = "uninstall",
+    }
+}
+
+vocabulary! {
+    /// How far an operation has come.
+    Stage {
+        /// The chart's archive was read.
+        Loaded = "loaded",
+        /// The chart is rendered: its hooks are known.
+        Rendered = "rendered",
+        /// What it renders may be written.
+        Checked = "checked",
+        /// The API server would take it: told by upgrades.
+        Accepted = "accepted",
+        /// The revision stands in the storage.
+        Recorded = "recorded",
+        /// The release's objects are written; hooks may still run.
+        Applied = "applied",
+    }
+}
+
+vocabulary! {
+    /// Classes of failures. `worker/errors.go` says when.
+    ErrorClass {
+        /// The values do not fit the chart's schema.
+        Schema = "schema",
+        /// A template fails.
+        Render = "render",
+        /// The archive is no chart that can be installed, or lacks a dependency.
+        Chart = "chart",
+        /// The API server does not let the worker.
+        Forbidden = "forbidden",
+        /// An object is somebody else's, or changes at the same time.
+        Conflict = "conflict",
+        /// A revision is pending.
+        Locked = "locked",
+        /// A field cannot change in an object that exists.
+        Immutable = "immutable",
+        /// The API server refuses an object.
+        Invalid = "invalid",
+        /// The API server does not answer, or says that it cannot now.
+        Unreachable = "unreachable",
+        /// The release or an object is larger than the API server takes.
+        TooLarge = "tooLarge",
+        /// A hook failed.
+        Hook = "hook",
+        /// The operation took longer than it may.
+        Deadline = "deadline",
+        /// Volumes or databases would go.
+        WouldDeleteData = "wouldDeleteData",
+        /// The chart renders a kind that is not allowed.
+        KindNotAllowed = "kindNotAllowed",
+        /// The chart names a Secret that is not allowed.
+        SecretNotAllowed = "secretNotAllowed",
+        /// The operator lost its lease.
+        PermitExpired = "permitExpired",
+        /// The release is at another revision than was expected.
+        StaleRevision = "staleRevision",
+        /// There is no such revision.
+        NotFound = "notFound",
+        /// The record of a revision cannot be read.
+        RecordUnreadable = "recordUnreadable",
+        /// The operator asked for something that makes no sense.
+        InvalidRequest = "invalidRequest",
+        /// The chart asks for a value by `fail` or `required`. A render alone says so, and it need not be the chart's fault: an
+        /// environment may bring the value. Elsewhere it is `Render`.
+        ValueRequired = "valueRequired",
+        /// The worker ended without an answer. No worker says so.
+        #[serde(skip)]
+        Died = "died",
+        /// Anything else.
+        #[serde(other)]
+        Unknown = "unknown",
+    }
+}
+
+impl ErrorClass {
+    /// Whether another try makes no sense before an input changes.
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Schema
+            | Self::Render
+            | Self::Chart
+            | Self::Immutable
+            | Self::Invalid
+            | Self::TooLarge
+            | Self::WouldDeleteData
+            | Self::KindNotAllowed
+            | Self::SecretNotAllowed
+            | Self::RecordUnreadable
+            | Self::InvalidRequest
+            | Self::ValueRequired => true,
+            Self::Forbidden
+            | Self::Conflict
+            | Self::Locked
+            | Self::Unreachable
+            | Self::Hook
+            | Self::Deadline
+            | Self::PermitExpired
+            | Self::StaleRevision
+            | Self::NotFound
+            | Self::Died
+            | Self::Unknown => false,
+        }
+    }
+}
+
+vocabulary! {
+    /// What an upgrade would do to an object.
+    Change {
+        /// It does not exist, and would.
+        Created = "created",
+        /// Some of its fields would get other values.
+        Changed = "changed",
+        /// It is no longer rendered, and would be removed.
+        Removed = "removed",
+    }
 }
 
 /// One operation.
@@ -24,22 +175,91 @@ pub enum Action {
 pub struct Request {
     /// Id; it stands in the User-Agent of the worker's requests.
     pub id: String,
-    /// What to do.
-    pub action: Action,
-    /// Release.
+    /// Release. For a render it is a name that stands for any.
     pub release: String,
     /// Namespace: always the worker's own.
     pub namespace: String,
-    /// The revision that the operation makes; for uninstall and unlock the one that it acts on.
+    /// The revision that the operation makes or would make; for uninstall and unlock the one that it acts on.
     pub expected_revision: i64,
     /// Revisions in the storage: no other is asked for.
     pub revisions: Vec<i64>,
-    /// The chart, where one is rendered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub chart: Option<Chart>,
+    /// Seconds after which the worker gives up.
+    pub timeout_seconds: i64,
+    /// What to do, with what.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, release, expected_revision, command, .. } = self;
+        write!(f, "{} {release} revision {expected_revision} (operation {id})", command.action())
+    }
+}
+
+/// An action and what it needs.
+#[derive(Clone, Serialize)]
+#[serde(tag = "action", rename_all = "lowercase")]
+pub enum Command {
+    /// Makes the first revision. A later one only while no revision was ever deployed: then the install hooks run again.
+    Install {
+        /// What is installed.
+        inputs: Box<Inputs>,
+    },
+    /// Makes the next revision.
+    Upgrade {
+        /// To what.
+        inputs: Box<Inputs>,
+    },
+    /// Starts the pod in which the chart tries its inputs, if it has one. Whether it succeeds is for others to watch.
+    Check {
+        /// What is tried.
+        inputs: Box<Inputs>,
+        /// What the pod carries.
+        check: Check,
+    },
+    /// Renders the chart and judges what it renders, but for what only an environment can bring. Reads no release.
+    Render {
+        /// Chart, values and allowed kinds; the rest is not looked at.
+        inputs: Box<Inputs>,
+    },
+    /// Asks the API server what an upgrade would change, of what differs from the stored manifest and of the named objects.
+    Diff {
+        /// To what.
+        inputs: Box<Inputs>,
+        /// Objects, by `Kind/name`, that are compared even if they are rendered as they were.
+        objects: Vec<String>,
+    },
+    /// Marks a pending revision as failed.
+    Unlock,
+    /// Removes the release.
+    Uninstall,
+}
+
+impl Command {
+    /// Which action it is.
+    pub const fn action(&self) -> Action {
+        match self {
+            Self::Install { .. } => Action::Install,
+            Self::Upgrade { .. } => Action::Upgrade,
+            Self::Check { .. } => Action::Check,
+            Self::Render { .. } => Action::Render,
+            Self::Diff { .. } => Action::Diff,
+            Self::Unlock => Action::Unlock,
+            Self::Uninstall => Action::Uninstall,
+        }
+    }
+}
+
+/// What a chart is rendered with, and by what the result is judged.
+#[derive(Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inputs {
+    /// The chart.
+    pub chart: Chart,
     /// Values, secrets included. They exist here and in the worker's memory, never in a file or an argument.
     pub values: Map<String, Value>,
-    /// Labels of the release Secret.
+    /// Labels of the release Secret, or of the pod of a check.
     pub labels: BTreeMap<String, String>,
     /// Live numbers of pods, by `Kind/name`.
     pub replicas: BTreeMap<String, i32>,
@@ -48,26 +268,23 @@ pub struct Request {
     pub other_replicas: Option<i32>,
     /// Whether CronJobs are suspended.
     pub suspend_cron_jobs: bool,
-    /// For a check: what its pod carries.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub check: Option<Check>,
+    /// Sizes that claims of volumes have, by name, as Kubernetes writes quantities. A smaller one that is rendered is raised to it.
+    pub volumes: BTreeMap<String, String>,
     /// Kinds that may be rendered, as `apps/v1/Deployment`.
     pub allowed_kinds: Vec<String>,
-    /// Secrets that pods may refer to besides those that the chart renders.
+    /// Secrets that may be referred to besides those that the chart renders.
     pub allowed_secrets: Vec<String>,
     /// Whether volumes and databases may be removed.
     pub allow_data_loss: bool,
-    /// Revisions that are kept.
-    pub max_history: i32,
-    /// Seconds after which the worker gives up.
-    pub timeout_seconds: i64,
 }
 
-impl std::fmt::Debug for Request {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, action, release, expected_revision, .. } = self;
-        write!(f, "{action:?} {release} revision {expected_revision} (operation {id})")
-    }
+/// A chart's archive.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Chart {
+    /// Path of the archive.
+    pub path: String,
+    /// Its sha256, hexadecimal: the worker checks it.
+    pub sha256: String,
 }
 
 /// What the pod of a check carries.
@@ -90,19 +307,70 @@ pub struct Owner {
     pub uid: String,
 }
 
-/// A chart's archive.
-#[derive(Debug, Clone, Serialize)]
-pub struct Chart {
-    /// Path of the archive.
-    pub path: String,
-    /// Its sha256, hexadecimal: the worker checks it.
-    pub sha256: String,
+/// What came of an operation that succeeded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub struct Success {
+    /// Hooks of the chart. None are counted where no chart is rendered.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// For a check: the pods in which the chart tries its inputs, one or none.
+    #[serde(default)]
+    pub checks: u32,
+    /// For a diff: the objects that would change.
+    #[serde(default)]
+    pub diff: Vec<ObjectDiff>,
+}
+
+/// Numbers of a chart's hooks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub struct Hooks {
+    /// All but those of `helm test`.
+    pub total: u32,
+    /// Those that an upgrade runs.
+    pub upgrade: u32,
+}
+
+/// What would change in one object. It names fields and holds no value.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub struct ObjectDiff {
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// What would happen to it.
+    pub change: Change,
+    /// Paths of the fields that would change, as `spec.template.spec.containers[0].image`.
+    #[serde(default)]
+    pub paths: Vec<String>,
+}
+
+/// Why an operation failed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, thiserror::Error)]
+#[cfg_attr(test, derive(Serialize))]
+#[error("{message}")]
+pub struct WorkerError {
+    /// Class.
+    pub class: ErrorClass,
+    /// For people; it holds no value of the user's.
+    pub message: String,
+    /// Objects or paths.
+    #[serde(default)]
+    pub details: Vec<String>,
+}
+
+impl WorkerError {
+    pub(crate) fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), details: vec![] }
+    }
 }
 
 /// How long a worker may write from the moment of sending.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Validity {
+pub(crate) struct Validity {
     /// Milliseconds.
     pub valid_for_millis: i64,
     /// Moment of sending on the machine's clock that goes on through suspension: a message that waited counts from then.
@@ -124,149 +392,28 @@ pub(crate) enum Message<'a> {
 
 /// A line from a worker.
 #[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase")]
 pub(crate) enum Answer {
-    #[serde(rename_all = "camelCase")]
     Ready {
         helm_version: String,
         worker_version: String,
     },
     Progress {
         id: String,
-        stage: String,
-        #[serde(default)]
-        hooks: Option<i64>,
+        stage: Stage,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hooks: Option<Hooks>,
     },
-    Result(ResultMessage),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ResultMessage {
-    pub id: String,
-    pub ok: bool,
-    #[serde(default)]
-    pub hooks: i64,
-    #[serde(default)]
-    pub duration_millis: i64,
-    #[serde(default)]
-    pub checks: i64,
-    #[serde(default)]
-    pub error: Option<WorkerError>,
-}
-
-/// Why an operation failed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct WorkerError {
-    /// Class.
-    pub class: ErrorClass,
-    /// For people; it holds no value of the user's.
-    pub message: String,
-    /// Objects or paths.
-    #[serde(default)]
-    pub details: Vec<String>,
-}
-
-/// Classes of failures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it; worker/errors.go says when")]
-pub enum ErrorClass {
-    Schema,
-    Render,
-    Chart,
-    Forbidden,
-    Conflict,
-    Locked,
-    Immutable,
-    Invalid,
-    Unreachable,
-    TooLarge,
-    Hook,
-    Deadline,
-    WouldDeleteData,
-    KindNotAllowed,
-    SecretNotAllowed,
-    PermitExpired,
-    Cancelled,
-    StaleRevision,
-    NotFound,
-    InvalidRequest,
-    /// The worker ended without an answer.
-    #[serde(skip)]
-    Died,
-    #[serde(other)]
-    Unknown,
-}
-
-impl ErrorClass {
-    /// Whether another try makes no sense before an input changes.
-    pub const fn is_terminal(self) -> bool {
-        matches!(
-            self,
-            Self::Schema
-                | Self::Render
-                | Self::Chart
-                | Self::Immutable
-                | Self::Invalid
-                | Self::TooLarge
-                | Self::WouldDeleteData
-                | Self::KindNotAllowed
-                | Self::SecretNotAllowed
-                | Self::InvalidRequest
-        )
-    }
-
-    /// For metrics: `camelCase`, as the worker writes it.
-    pub fn as_str(self) -> String {
-        let name = format!("{self:?}");
-        let mut characters = name.chars();
-        characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
-    }
+    Success {
+        id: String,
+        success: Success,
+    },
+    Failure {
+        id: String,
+        error: WorkerError,
+    },
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_operation_is_one_flat_line() {
-        let request = Request {
-            id: "1".into(),
-            action: Action::Install,
-            release: "r".into(),
-            namespace: "odoo".into(),
-            expected_revision: 1,
-            revisions: vec![],
-            chart: None,
-            values: Map::new(),
-            labels: BTreeMap::new(),
-            replicas: BTreeMap::new(),
-            other_replicas: Some(0),
-            suspend_cron_jobs: true,
-            check: None,
-            allowed_kinds: vec![],
-            allowed_secrets: vec![],
-            allow_data_loss: false,
-            max_history: 2,
-            timeout_seconds: 300,
-        };
-        let message =
-            Message::Operation { request: &request, validity: Validity { valid_for_millis: 5, sent_at_millis: 7 } };
-        let line = serde_json::to_value(&message).unwrap();
-        assert_eq!(
-            (line["type"].as_str(), line["action"].as_str(), line["otherReplicas"].as_i64()),
-            (Some("operation"), Some("install"), Some(0))
-        );
-        assert_eq!((line["validForMillis"].as_i64(), line["sentAtMillis"].as_i64()), (Some(5), Some(7)));
-        assert!(!format!("{request:?}").contains("values"));
-    }
-
-    #[test]
-    fn an_unknown_class_is_not_fatal() {
-        let error: WorkerError = serde_json::from_str(r#"{"class":"brandNew","message":"m"}"#).unwrap();
-        assert_eq!(error.class, ErrorClass::Unknown);
-        assert_eq!(ErrorClass::WouldDeleteData.as_str(), "wouldDeleteData");
-    }
-}
+mod tests;

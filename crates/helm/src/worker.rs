@@ -1,5 +1,6 @@
 //! One worker process.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -8,33 +9,31 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::pool::PoolConfig;
-use crate::protocol::{Answer, ErrorClass, Message, Request, ResultMessage, Validity, WorkerError};
+use crate::protocol::{Answer, ErrorClass, Hooks, Message, Request, Stage, Success, Validity, WorkerError};
 
 /// How long a worker may stay silent after its own deadline before it is killed.
 const KILL_AFTER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a started worker may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// How a worker is started.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Its program.
+    pub program: PathBuf,
+    /// Namespace in which it works.
+    pub namespace: String,
+    /// Its whole environment.
+    pub environment: Vec<(String, String)>,
+}
+
 /// A running worker process. Dropping it kills it.
 pub struct Worker {
     child: Child,
     stdin: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
-}
-
-/// What a worker said at last.
-pub struct Finished {
-    /// Its answer.
-    pub result: Result<(), WorkerError>,
-    /// Hooks of the chart.
-    pub hooks: i64,
-    /// Check pods of the chart.
-    pub checks: i64,
-    /// Milliseconds, as the worker measured them.
-    pub duration_millis: i64,
-    /// Whether the process may be used again.
-    pub reusable: bool,
+    /// Whether it may get another operation.
+    usable: bool,
 }
 
 /// The moment until which workers may write, as the leader's lease allows.
@@ -42,7 +41,7 @@ pub type Permit = watch::Receiver<Option<Instant>>;
 
 impl Worker {
     /// Starts a process and waits until it is ready.
-    pub async fn start(config: &PoolConfig) -> std::io::Result<Self> {
+    pub async fn start(config: &WorkerConfig) -> std::io::Result<Self> {
         let mut command = Command::new(&config.program);
         command.arg("--namespace").arg(&config.namespace).env_clear().envs(config.environment.iter().cloned());
         // With the parent's id the worker notices even a parent that was gone before it could ask to be told.
@@ -58,7 +57,7 @@ impl Worker {
         let missing = || std::io::Error::other("the worker has no standard input or output");
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = child.stdout.take().ok_or_else(missing)?;
-        let mut worker = Self { child, stdin, answers: BufReader::new(stdout).lines() };
+        let mut worker = Self { child, stdin, answers: BufReader::new(stdout).lines(), usable: true };
         match tokio::time::timeout(READY_WITHIN, worker.answer()).await {
             Ok(Some(Answer::Ready { helm_version, worker_version })) => {
                 tracing::debug!(%helm_version, %worker_version, pid = worker.child.id(), "worker is ready");
@@ -68,28 +67,33 @@ impl Worker {
         }
     }
 
-    /// Runs one operation to its end. A process that died, fell silent or lost its permit is not reusable.
+    /// Runs one operation to its end. A process that died, fell silent or lost its permit is not usable afterwards.
     pub async fn run(
         &mut self,
         request: &Request,
         mut permit: Permit,
-        progress: impl Fn(&str, Option<i64>),
-    ) -> Finished {
+        progress: impl Fn(Stage, Option<Hooks>),
+    ) -> Result<Success, WorkerError> {
         let Some(first) = validity(*permit.borrow_and_update()) else {
-            return died(ErrorClass::PermitExpired, "the operator does not hold its lease", true);
+            return Err(WorkerError::new(ErrorClass::PermitExpired, "the operator does not hold its lease"));
         };
         if self.send(&Message::Operation { request, validity: first }).await.is_err() {
-            return died(ErrorClass::Died, "the worker ended before the operation began", false);
+            return Err(self.lost(ErrorClass::Died, "the worker ended before the operation began"));
         }
         let seconds = u64::try_from(request.timeout_seconds).unwrap_or(0);
         let deadline = Instant::now() + Duration::from_secs(seconds) + KILL_AFTER_DEADLINE;
         loop {
             tokio::select! {
                 answer = self.answer() => match answer {
-                    Some(Answer::Progress { id, stage, hooks }) if id == request.id => progress(&stage, hooks),
-                    Some(Answer::Result(result)) if result.id == request.id => return finished(result),
+                    Some(Answer::Progress { id, stage, hooks }) if id == request.id => progress(stage, hooks),
+                    Some(Answer::Success { id, success }) if id == request.id => return Ok(success),
+                    Some(Answer::Failure { id, error }) if id == request.id => {
+                        // Helm may go on in that process, which has no permit any more and ends.
+                        self.usable = !matches!(error.class, ErrorClass::PermitExpired | ErrorClass::Deadline);
+                        return Err(error);
+                    }
                     Some(_) => {}
-                    None => return died(ErrorClass::Died, "the worker ended without an answer", false),
+                    None => return Err(self.lost(ErrorClass::Died, "the worker ended without an answer")),
                 },
                 changed = permit.changed() => {
                     let renewed = changed.ok().and_then(|()| validity(*permit.borrow_and_update()));
@@ -97,19 +101,29 @@ impl Worker {
                     if let Some(renewed) = renewed
                         && self.send(&Message::Permit(renewed)).await.is_err()
                     {
-                        return died(ErrorClass::Died, "the worker ended without an answer", false);
+                        return Err(self.lost(ErrorClass::Died, "the worker ended without an answer"));
                     }
                 }
                 () = tokio::time::sleep_until(deadline) => {
-                    return died(ErrorClass::Deadline, "the worker did not answer in time and was killed", false);
+                    return Err(self.lost(ErrorClass::Deadline, "the worker did not answer in time and was killed"));
                 }
             }
         }
     }
 
+    /// Whether it may get another operation.
+    pub const fn is_usable(&self) -> bool {
+        self.usable
+    }
+
     /// Waits for a process to be gone, so that nobody writes any more.
     pub async fn kill(mut self) {
         let _ = self.child.kill().await;
+    }
+
+    fn lost(&mut self, class: ErrorClass, message: &str) -> WorkerError {
+        self.usable = false;
+        WorkerError::new(class, message)
     }
 
     async fn send(&mut self, message: &Message<'_>) -> std::io::Result<()> {
@@ -130,31 +144,6 @@ impl Worker {
             }
         }
     }
-}
-
-fn finished(result: ResultMessage) -> Finished {
-    let error = match (result.ok, result.error) {
-        (true, _) => Ok(()),
-        (false, Some(error)) => Err(error),
-        (false, None) => Err(WorkerError {
-            class: ErrorClass::Unknown,
-            message: "helm failed without a reason".to_owned(),
-            details: vec![],
-        }),
-    };
-    let lost = matches!(&error, Err(error) if matches!(error.class, ErrorClass::PermitExpired | ErrorClass::Cancelled | ErrorClass::Deadline));
-    Finished {
-        result: error,
-        hooks: result.hooks,
-        checks: result.checks,
-        duration_millis: result.duration_millis,
-        reusable: !lost,
-    }
-}
-
-fn died(class: ErrorClass, message: &str, reusable: bool) -> Finished {
-    let error = WorkerError { class, message: message.to_owned(), details: vec![] };
-    Finished { result: Err(error), hooks: 0, checks: 0, duration_millis: 0, reusable }
 }
 
 fn validity(until: Option<Instant>) -> Option<Validity> {

@@ -15,44 +15,32 @@ import (
 )
 
 const (
-	annotationRole    = "odoofleet.dev/role"
-	annotationRelease = "meta.helm.sh/release-name"
-	labelCheck        = "odoofleet.dev/check"
+	annotationRole = "odoofleet.dev/role"
+	labelCheck     = "odoofleet.dev/check"
 	// With labelCheck alone it finds the copies; that of the customer would let environments refer to them.
 	labelEnvironmentUID = "odoofleet.dev/environment-uid"
 	roleCheck           = "Check"
 )
 
-// checkRequest says what the pod of a check carries.
-type checkRequest struct {
-	// Digest of what is checked: a pod with the same one is left alone.
-	Digest string `json:"digest"`
-	// Owner is the object with which the pod goes.
-	Owner struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-		Name       string `json:"name"`
-		UID        string `json:"uid"`
-	} `json:"owner"`
-}
-
-func (c *checkRequest) valid() bool {
-	return c.Digest != "" && c.Owner.APIVersion != "" && c.Owner.Kind != "" && c.Owner.Name != "" && c.Owner.UID != ""
-}
-
 // check renders the chart as the next revision would be, and starts the pod in which the chart tries its new inputs: a hook of
 // `helm test` with the role Check. Whether it succeeds is for others to watch. A chart without one has nothing to try.
-func (o *operation) check(ctx context.Context) (*resultMessage, error) {
-	var rendered []object
-	o.gate.judge = func(objects []object) *workerError {
-		rendered = objects
-		return o.judgeCheck(objects)
-	}
-	done, err := o.dryRun()
+func (o *operation) check(ctx context.Context) (*success, error) {
+	judge, err := o.judgeNext()
 	if err != nil {
 		return nil, err
 	}
-	result := o.result(done)
+	var rendered []object
+	o.gate.judge = func(objects []object) *workerError {
+		rendered = objects
+		if failure := judge(objects); failure != nil {
+			return failure
+		}
+		return judgeCheckPods(objects, o.request)
+	}
+	if _, err := o.dryRun(); err != nil {
+		return nil, err
+	}
+	result := o.rendered()
 	pods := checkPods(rendered)
 	result.Checks = len(pods)
 	if len(pods) == 0 {
@@ -61,19 +49,30 @@ func (o *operation) check(ctx context.Context) (*resultMessage, error) {
 	return result, o.startCheck(ctx, pods[0], index(rendered))
 }
 
-// judgeCheck judges what an upgrade would be judged by, and the check pod as well.
-func (o *operation) judgeCheck(objects []object) *workerError {
-	o.scrub.addSecrets(objects)
-	if failure := checkRendered(objects, o.request); failure != nil {
-		return failure
+// judgeNext returns by what the next revision will be judged: what may not be upgraded to need not be tried.
+func (o *operation) judgeNext() (func([]object) *workerError, error) {
+	if o.request.ExpectedRevision == 1 {
+		return o.judgeInstall, nil
 	}
+	last, err := o.expect(o.request.ExpectedRevision - 1)
+	if err != nil {
+		return nil, err
+	}
+	base, err := o.base(last)
+	if err != nil {
+		return nil, err
+	}
+	return func(objects []object) *workerError { return o.judgeUpgrade(base, objects) }, nil
+}
+
+func judgeCheckPods(objects []object, r *request) *workerError {
 	pods := checkPods(objects)
 	if len(pods) > 1 {
 		return fail(classRender, "the chart has %d pods with role %q, and may have one", len(pods), roleCheck)
 	}
 	for _, pod := range pods {
-		if ns := pod.GetNamespace(); ns != "" && ns != o.request.Namespace {
-			return fail(classKindNotAllowed, "%s is for namespace %q, but the release is in %q", pod.quoted(), ns, o.request.Namespace)
+		if ns := pod.GetNamespace(); ns != "" && ns != r.Namespace {
+			return fail(classKindNotAllowed, "%s is for namespace %q, but the release is in %q", pod.quoted(), ns, r.Namespace)
 		}
 	}
 	// The Secrets that the chart renders are not there before the upgrade, or not as they will be; the pod may name them all the same.
@@ -83,7 +82,7 @@ func (o *operation) judgeCheck(objects []object) *workerError {
 			secrets = append(secrets, one)
 		}
 	}
-	return checkSecrets(secrets, o.request)
+	return checkSecrets(secrets, r)
 }
 
 func checkPods(objects []object) []object {
@@ -100,6 +99,9 @@ func checkPods(objects []object) []object {
 func (o *operation) startCheck(ctx context.Context, rendered object, release map[string]object) error {
 	pod, copies, err := o.checkPod(rendered, release)
 	if err != nil {
+		return err
+	}
+	if err := o.settleAccount(ctx, pod, release); err != nil {
 		return err
 	}
 	api := o.clients.CoreV1().Pods(o.request.Namespace)
@@ -166,7 +168,7 @@ func (o *operation) checkPod(rendered object, release map[string]object) (*corev
 	pod.Labels[labelCheck] = o.request.Check.Digest
 	pod.Annotations = merged(pod.Annotations, map[string]string{annotationRelease: o.request.Release})
 	// Whoever lists hooks should not take it for one that Helm has run.
-	maps.DeleteFunc(pod.Annotations, func(key, _ string) bool { return strings.HasPrefix(key, "helm.sh/") || key == filenameAnnotation })
+	maps.DeleteFunc(pod.Annotations, func(key, _ string) bool { return strings.HasPrefix(key, "helm.sh/") || isRenderersOwn(key) })
 	environment := o.request.Check.Owner
 	owner := []metav1.OwnerReference{{
 		APIVersion: environment.APIVersion, Kind: environment.Kind, Name: environment.Name, UID: types.UID(environment.UID),
@@ -195,6 +197,32 @@ func (o *operation) checkPod(rendered object, release map[string]object) (*corev
 	return pod, copies, nil
 }
 
+// settleAccount leaves out the name of a ServiceAccount that only the revision brings: without it the API server refuses the pod,
+// which gets no token anyway. What the account would give to it is taken over.
+func (o *operation) settleAccount(ctx context.Context, pod *corev1.Pod, release map[string]object) error {
+	name := pod.Spec.ServiceAccountName
+	if name == "" {
+		return nil
+	}
+	_, err := o.clients.CoreV1().ServiceAccounts(o.request.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	brought, isBrought := release["ServiceAccount/"+name]
+	if !isBrought {
+		return fail(classNotFound, "Pod %q names ServiceAccount %q, which does not exist and is not rendered", pod.Name, name)
+	}
+	account := &corev1.ServiceAccount{}
+	if err := into(brought, account); err != nil {
+		return err
+	}
+	pod.Spec.ServiceAccountName, pod.Spec.DeprecatedServiceAccount = "", ""
+	if len(pod.Spec.ImagePullSecrets) == 0 {
+		pod.Spec.ImagePullSecrets = account.ImagePullSecrets
+	}
+	return nil
+}
+
 func into(o object, typed any) error {
 	content := (&unstructured.Unstructured{Object: o.Object}).DeepCopy().Object
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(content, typed, true); err != nil {
@@ -203,8 +231,8 @@ func into(o object, typed any) error {
 	return nil
 }
 
-func merged(one, more map[string]string) map[string]string {
-	all := map[string]string{}
+func merged[T any](one, more map[string]T) map[string]T {
+	all := map[string]T{}
 	maps.Copy(all, one)
 	maps.Copy(all, more)
 	return all

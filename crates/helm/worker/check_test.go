@@ -39,6 +39,7 @@ func checkOf(w *world, digest, tag, chart string) *request {
 	if apierrors.IsNotFound(err) {
 		// It exists, for what belongs to nobody is collected.
 		owner, err = configs.Create(w.t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}, metav1.CreateOptions{})
+		w.do(w.request(actionInstall, 1, chartArchive(w.t, "odoo", map[string]string{"base.yaml": strings.ReplaceAll(twoKeys, "settings", "base")})))
 	}
 	must(w.t, err)
 	r := w.request(actionCheck, 2, chart)
@@ -68,7 +69,7 @@ func TestCheckStartsThePodOfTheNextRevision(t *testing.T) {
 	if pod.Labels[labelCheck] != "one" || pod.Labels["app"] != "check" || pod.Spec.Containers[0].Image != "odoo:18" {
 		t.Errorf("%v %v", pod.Labels, pod.Spec.Containers[0].Image)
 	}
-	if len(pod.OwnerReferences) != 1 || pod.OwnerReferences[0].Name != "owner" || pod.Annotations["helm.sh/hook"] != "" {
+	if len(pod.OwnerReferences) != 1 || pod.OwnerReferences[0].Name != "owner" || len(pod.Annotations) != 2 {
 		t.Errorf("%v %v", pod.OwnerReferences, pod.Annotations)
 	}
 	if *pod.Spec.EnableServiceLinks || *pod.Spec.AutomountServiceAccountToken {
@@ -84,7 +85,7 @@ func TestCheckStartsThePodOfTheNextRevision(t *testing.T) {
 	if _, err := w.clients.CoreV1().ConfigMaps(w.namespace).Get(t.Context(), "brought", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the release was touched: %v", err)
 	}
-	if names := w.secretNames(); len(names) != 0 {
+	if names := w.secretNames(); len(names) != 1 {
 		t.Errorf("the release was touched: %v", names)
 	}
 
@@ -142,4 +143,60 @@ func TestTestHooksOfChartsAreNobodysBusiness(t *testing.T) {
 	if w.configMap("brought")["tag"] != "18" {
 		t.Error("the release was not installed")
 	}
+}
+
+const checkOfAccount = `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: shop}
+imagePullSecrets: [{name: registry}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: shop-check, annotations: {helm.sh/hook: test, odoofleet.dev/role: Check}}
+spec: {serviceAccountName: shop, restartPolicy: OnFailure, containers: [{name: done, image: odoo}]}
+`
+
+// Before the upgrade that brings it, the API server would refuse the pod for its ServiceAccount.
+func TestCheckWithAServiceAccountThatTheUpgradeBrings(t *testing.T) {
+	w := newWorld(t)
+	r := checkOf(w, "one", "18", chartArchive(t, "odoo", map[string]string{"all.yaml": checkOfAccount}))
+	r.AllowedSecrets = []string{"registry"}
+	w.do(r)
+	pod := w.checkPod()
+	if pod.Spec.ServiceAccountName != "default" || len(pod.Spec.ImagePullSecrets) != 1 || pod.Spec.ImagePullSecrets[0].Name != "registry" {
+		t.Errorf("%q %v", pod.Spec.ServiceAccountName, pod.Spec.ImagePullSecrets)
+	}
+	_, err := w.clients.CoreV1().ServiceAccounts(w.namespace).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}, metav1.CreateOptions{})
+	must(t, err)
+	again := checkOf(w, "two", "18", r.Chart.Path)
+	again.AllowedSecrets = r.AllowedSecrets
+	w.do(again)
+	if name := w.checkPod().Spec.ServiceAccountName; name != "shop" {
+		t.Errorf("account %q, though it is there", name)
+	}
+}
+
+func TestCheckWithAServiceAccountThatNobodyBrings(t *testing.T) {
+	w := newWorld(t)
+	_, pod, _ := strings.Cut(checkOfAccount, "---\n")
+	failure := w.refused(checkOf(w, "one", "18", chartArchive(t, "odoo", map[string]string{"all.yaml": pod})), classNotFound)
+	if !strings.Contains(failure.Message, `ServiceAccount "shop"`) {
+		t.Errorf("message %q", failure.Message)
+	}
+}
+
+// What could not be upgraded to is not tried: the answer is the upgrade's.
+func TestCheckTellsOfDataLossFirst(t *testing.T) {
+	w := newWorld(t)
+	r := checkOf(w, "one", "18", chartArchive(t, "another-chart", map[string]string{"all.yaml": checkOfAccount}))
+	r.AllowedSecrets = []string{"registry"}
+	failure := w.refused(r, classWouldDeleteData)
+	if failure.Message != `chart "odoo" would be replaced by chart "another-chart"` {
+		t.Errorf("message %q", failure.Message)
+	}
+	if _, err := w.clients.CoreV1().Pods(w.namespace).Get(t.Context(), "shop-check", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("a pod was started: %v", err)
+	}
+	r.AllowDataLoss = true
+	w.do(r)
 }

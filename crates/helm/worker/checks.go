@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -9,11 +10,19 @@ import (
 // checkRendered judges what a chart rendered, hooks included, before anything is written. Hooks of `helm test` are left out:
 // nothing here runs them, save the check pod by the action that is for it.
 func checkRendered(objects []object, r *request) *workerError {
-	objects = slices.DeleteFunc(slices.Clone(objects), object.isTest)
+	objects = released(objects)
 	if failure := checkKinds(objects, r); failure != nil {
 		return failure
 	}
+	if failure := checkClaims(objects); failure != nil {
+		return failure
+	}
 	return checkSecrets(objects, r)
+}
+
+// released leaves out the hooks of "helm test".
+func released(objects []object) []object {
+	return slices.DeleteFunc(slices.Clone(objects), object.isTest)
 }
 
 func checkKinds(objects []object, r *request) *workerError {
@@ -47,7 +56,33 @@ func kindRefused(o object, r *request) string {
 	return ""
 }
 
-// checkSecrets refuses pods and ServiceAccounts that name a Secret which is neither rendered here nor this customer's.
+// checkClaims refuses several pods on a rendered claim that only one node may use: on two nodes the second never starts, on one
+// both write.
+func checkClaims(objects []object) *workerError {
+	alone := map[string]bool{}
+	for _, o := range objects {
+		if o.GetKind() == "PersistentVolumeClaim" {
+			modes, _ := o.at("spec", "accessModes").([]any)
+			alone[o.GetName()] = !slices.Contains(modes, any("ReadWriteMany")) && !slices.Contains(modes, any("ReadOnlyMany"))
+		}
+	}
+	for _, o := range objects {
+		replicas, _ := o.at("spec", "replicas").(float64)
+		if o.GetKind() != "Deployment" && o.GetKind() != "StatefulSet" || replicas < 2 {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(o.claims())) {
+			if alone[name] {
+				return fail(classInvalid, "%s has %.0f replicas, which would share volume claim %q, and only one node may use it: use one "+
+					"replica, or storage with accessMode ReadWriteMany", o.quoted(), replicas, name)
+			}
+		}
+	}
+	return nil
+}
+
+// checkSecrets refuses whatever names a Secret which is neither rendered here nor this customer's: pods, ServiceAccounts, and
+// those that serve its certificate or write one into it.
 func checkSecrets(objects []object, r *request) *workerError {
 	allowed := map[string]bool{}
 	for _, name := range r.AllowedSecrets {
@@ -58,11 +93,18 @@ func checkSecrets(objects []object, r *request) *workerError {
 			allowed[o.GetName()] = true
 		}
 	}
+	ofRelease := func(name string) bool { return allowed[name] || strings.HasPrefix(name, r.Release+"-") }
 	var details []string
 	for _, o := range objects {
 		for _, name := range o.secretNames() {
 			if !allowed[name] {
 				details = append(details, fmt.Sprintf("%s refers to Secret %q", o.quoted(), name))
+			}
+		}
+		for _, name := range o.certificateSecrets() {
+			if !ofRelease(name) {
+				return fail(classSecretNotAllowed, "%s keeps its certificate in Secret %q; allowed are Secrets of this customer, those that the "+
+					"chart renders, and names that begin with %q", o.quoted(), name, r.Release+"-")
 			}
 		}
 	}
@@ -75,6 +117,23 @@ func checkSecrets(objects []object, r *request) *workerError {
 	return failure
 }
 
+// certificateSecrets returns the Secrets from which an Ingress serves certificates, or into which cert-manager writes one.
+func (o object) certificateSecrets() []string {
+	found := map[string]bool{}
+	switch group, _, _ := strings.Cut(o.GetAPIVersion(), "/"); {
+	case o.GetKind() == "Ingress":
+		entries, _ := o.at("spec", "tls").([]any)
+		for _, entry := range entries {
+			if tls, ok := entry.(map[string]any); ok {
+				addName(tls["secretName"], found)
+			}
+		}
+	case o.GetKind() == "Certificate" && group == "cert-manager.io":
+		addName(o.at("spec", "secretName"), found)
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
 // secretNames returns the Secrets that the object makes the kubelet read, sorted.
 func (o object) secretNames() []string {
 	found := map[string]bool{}
@@ -85,12 +144,7 @@ func (o object) secretNames() []string {
 	if spec := o.podSpec(); spec != nil {
 		collectSecrets(spec, found)
 	}
-	names := make([]string, 0, len(found))
-	for name := range found {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(found))
 }
 
 // collectSecrets walks a pod's specification. It goes by the names of fields, of which Kubernetes has few for this

@@ -152,7 +152,7 @@ func TestTheCommandLineGoesOnFromALeanRecord(t *testing.T) {
 	if _, rel := w.record(5); !hasSources(rel.Chart) || rel.Info.Status != "superseded" {
 		t.Errorf("what the command line recorded was changed, status %s", rel.Info.Status)
 	}
-	end := w.odoo(actionUninstall, 6, "")
+	end := w.request(actionUninstall, 6, "")
 	end.Revisions = []int{1, 2, 3, 4, 5, 6}
 	w.do(end)
 	if got := w.secretNames(); len(got) != 0 {

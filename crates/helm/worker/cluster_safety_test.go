@@ -102,7 +102,7 @@ func TestUpgradeKeepsData(t *testing.T) {
 	if !slices.Equal(failure.Details, []string{"PersistentVolumeClaim/files would be removed"}) {
 		t.Errorf("%v", failure.Details)
 	}
-	// The record says that Helm keeps it, but somebody has taken the annotation off the live object: the transport refuses.
+	// The record says that Helm keeps it, but somebody has taken the annotation off the live object: the dry run meets the transport that refuses.
 	kept := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys,
 		"pvc.yaml": strings.Replace(fmt.Sprintf(claim, ""), "{name: files}", "{name: files, annotations: {helm.sh/resource-policy: keep}}", 1)})
 	w.do(w.request(actionUpgrade, 2, kept))
@@ -116,8 +116,14 @@ func TestUpgradeKeepsData(t *testing.T) {
 	if err != nil || live.DeletionTimestamp != nil {
 		t.Errorf("the claim is gone: %v", err)
 	}
-	allowed := w.request(actionUpgrade, 4, renamed)
-	allowed.Revisions, allowed.AllowDataLoss = []int{2, 3}, true
+	if got := w.secretNames(); !slices.Equal(got, []string{"sh.helm.release.v1.acme-prod.v1 superseded", "sh.helm.release.v1.acme-prod.v2 deployed"}) {
+		t.Errorf("stored: %v", got)
+	}
+	if _, err := w.clients.CoreV1().PersistentVolumeClaims(w.namespace).Get(t.Context(), "files-new", metav1.GetOptions{}); err == nil {
+		t.Error("what was refused is half applied")
+	}
+	allowed := w.request(actionUpgrade, 3, renamed)
+	allowed.AllowDataLoss = true
 	w.do(allowed)
 }
 

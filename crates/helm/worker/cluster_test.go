@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -70,20 +68,26 @@ func TestInstallAndUpgrade(t *testing.T) {
 	chart := chartArchive(t, "odoo", map[string]string{"all.yaml": webAndDatabase, "cm.yaml": twoKeys})
 	r := w.request(actionInstall, 1, chart)
 	r.Values, r.Labels = keys("a", "b"), map[string]string{"odoofleet.dev/customer": "acme"}
-	result, stages, failure := w.try(r)
+	_, stages, failure := w.try(r)
 	if failure != nil {
 		t.Fatal(failure)
 	}
 	if want := []string{"loaded", "rendered", "checked", "recorded", "applied"}; !slices.Equal(stages, want) {
 		t.Errorf("stages %v", stages)
 	}
-	if result.Revision != 1 || result.Status != "deployed" || *result.Chart != (chartInfo{"odoo", "1.2.3", "18.0"}) {
-		t.Errorf("%+v %+v", result, result.Chart)
+	if got := w.secretNames(); !slices.Equal(got, []string{"sh.helm.release.v1.acme-prod.v1 deployed"}) {
+		t.Errorf("stored: %v", got)
 	}
 	r = w.request(actionUpgrade, 2, chart)
 	r.Values = keys("b", "c")
-	if got := w.do(r); got.Revision != 2 || got.Status != "deployed" {
-		t.Errorf("%+v", got)
+	if _, stages, failure = w.try(r); failure != nil {
+		t.Fatal(failure)
+	}
+	if want := []string{"loaded", "rendered", "checked", "accepted", "recorded", "applied"}; !slices.Equal(stages, want) {
+		t.Errorf("stages %v", stages)
+	}
+	if got := w.secretNames(); len(got) != 2 || got[1] != "sh.helm.release.v1.acme-prod.v2 deployed" {
+		t.Errorf("stored: %v", got)
 	}
 	if got := fmt.Sprint(w.configMap("settings")); got != "map[b:v-b c:v-c]" {
 		t.Errorf("settings %s", got)
@@ -247,57 +251,9 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-func TestRenderWritesNothing(t *testing.T) {
-	w := newWorld(t)
-	hook := "apiVersion: batch/v1\nkind: Job\nmetadata: {name: h, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {nodeSelector: {no: node}, restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
-	chart := chartArchive(t, "odoo", map[string]string{"all.yaml": webAndDatabase, "hook.yaml": hook})
-	r := w.request(actionRender, 1, chart)
-	result := w.do(r)
-	if !strings.Contains(result.Manifest, "enableServiceLinks: false") || len(result.HookManifests) != 1 || result.Hooks != 1 {
-		t.Errorf("%+v", result)
-	}
-	r.Verbatim = true
-	if result = w.do(r); strings.Contains(result.Manifest, "enableServiceLinks") {
-		t.Error("the transform was not left out")
-	}
-	for _, request := range w.requests.take() {
-		if mutates(request) {
-			t.Errorf("%s %s", request.Method, request.URL)
-		}
-	}
-}
-
-// Adoption compares what the chart says with what a command line stored.
-func TestVerbatimRenderIsWhatTheCommandLineStores(t *testing.T) {
-	w := newWorld(t)
-	info := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: info}\ndata: {kube: \"{{ .Capabilities.KubeVersion.Version }}\", " +
-		"install: \"{{ .Release.IsInstall }}\", size: \"{{ .Values.size }}\", apps: \"{{ .Capabilities.APIVersions.Has \"apps/v1/Deployment\" }}\"}\n"
-	chart := chartArchive(t, "odoo", map[string]string{"all.yaml": webAndDatabase, "cm.yaml": twoKeys, "info.yaml": info, "values.yaml": "size: 1\n"})
-	values := t.TempDir() + "/values.yaml"
-	must(t, os.WriteFile(values, []byte("keys: {a: v-a}\nsize: 12345678\n"), 0o600))
-	w.helm("install", "acme-prod", chart, "-f", values)
-	r := w.request(actionRender, 1, chart)
-	r.Revisions, r.Verbatim = []int{1}, true
-	r.Values = keys("a")
-	r.Values["size"] = 12345678.0
-	got, want := objectsOf(t, w.do(r).Manifest), objectsOf(t, w.helm("get", "manifest", "acme-prod"))
-	if len(want) != 5 || len(got) != 5 {
-		t.Fatalf("%d and %d objects", len(got), len(want))
-	}
-	for i := range want {
-		if !reflect.DeepEqual(got[i].Object, want[i].Object) {
-			t.Errorf("%s:\n got %v\nwant %v", want[i].key(), got[i].Object, want[i].Object)
-		}
-	}
-}
-
 func TestHooksThatSucceed(t *testing.T) {
 	w := newWorld(t)
-	nodes, err := w.clients.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-	must(t, err)
-	if len(nodes.Items) == 0 {
-		t.Skip("the cluster has no node: hooks need one, kwok's do")
-	}
+	w.needsNode()
 	hook := func(name, annotations string) string {
 		return "apiVersion: batch/v1\nkind: Job\nmetadata: {name: " + name + ", annotations: {" + annotations + "}}\n" +
 			"spec: {template: {spec: {tolerations: [{operator: Exists}], restartPolicy: Never, containers: [{name: a, image: busybox}]}}}\n"
@@ -307,7 +263,7 @@ func TestHooksThatSucceed(t *testing.T) {
 		"b.yaml": hook("after", `helm.sh/hook: "post-install,post-upgrade", helm.sh/hook-delete-policy: hook-succeeded`),
 		"c.yaml": hook("test", `helm.sh/hook: test`)})
 	for revision, action := range []string{actionInstall, actionUpgrade} {
-		if result := w.do(w.request(action, revision+1, chart)); result.Hooks != 2 {
+		if result := w.do(w.request(action, revision+1, chart)); result.Hooks != (hooks{Total: 2, Upgrade: 2}) {
 			t.Errorf("%+v", result)
 		}
 	}

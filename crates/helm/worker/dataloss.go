@@ -7,12 +7,12 @@ import (
 	"slices"
 )
 
-// dataLoss compares what an upgrade would replace with what it would put there, and returns every way in which data would
+// dataLoss compares what an upgrade, or an installation that is tried again, would replace with what it would put there, and returns every way in which data would
 // be deleted, or left behind where nothing reads it any more.
 //
 // An object with "helm.sh/resource-policy: keep" that is no longer rendered is not deleted, so this alone is no loss. It
 // is one if a workload that stays mounted the volume claim and does so no longer: that workload would start empty.
-func dataLoss(oldChart, newChart string, before, after []object) []string {
+func dataLoss(oldChart, newChart string, before, after []object, upgrade bool) []string {
 	old, rendered := index(before), index(after)
 	var losses []string
 	if oldChart != newChart {
@@ -37,7 +37,7 @@ func dataLoss(oldChart, newChart string, before, after []object) []string {
 			losses = append(losses, secretsGone(was, old, rendered)...)
 		}
 	}
-	return append(losses, inherentLoss(after, true)...)
+	return append(losses, inherentLoss(after, upgrade)...)
 }
 
 // inherentLoss returns what would delete data however the release was before.
@@ -59,8 +59,8 @@ func holdsData(o object) bool {
 }
 
 func recreatedByUpgrade(o object) bool {
-	events, policies := o.hookEvents()
-	return (slices.Contains(events, "pre-upgrade") || slices.Contains(events, "post-upgrade")) &&
+	_, policies := o.hookEvents()
+	return o.runsAt("upgrade") &&
 		(slices.Contains(policies, "before-hook-creation") || slices.Contains(policies, "hook-succeeded"))
 }
 

@@ -51,12 +51,12 @@ func TestDataLoss(t *testing.T) {
 		"hook that stays": {"", replace(claimFiles, "{name: files}",
 			`{name: files, annotations: {helm.sh/hook: pre-upgrade, helm.sh/hook-delete-policy: hook-failed}}`, 1), nil},
 	} {
-		got := dataLoss("odoo", "odoo", objectsOf(t, c.before), objectsOf(t, c.after))
+		got := dataLoss("odoo", "odoo", objectsOf(t, c.before), objectsOf(t, c.after), true)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
-	if got := dataLoss("odoo", "other", nil, nil); !slices.Equal(got, []string{`chart "odoo" would be replaced by chart "other"`}) {
+	if got := dataLoss("odoo", "other", nil, nil, true); !slices.Equal(got, []string{`chart "odoo" would be replaced by chart "other"`}) {
 		t.Errorf("%q", got)
 	}
 }

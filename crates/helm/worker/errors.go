@@ -31,10 +31,11 @@ const (
 	classKindNotAllowed   = "kindNotAllowed"
 	classSecretNotAllowed = "secretNotAllowed"
 	classPermitExpired    = "permitExpired"
-	classCancelled        = "cancelled"
 	classStaleRevision    = "staleRevision"
 	classNotFound         = "notFound"
+	classRecordUnreadable = "recordUnreadable"
 	classInvalidRequest   = "invalidRequest"
+	classValueRequired    = "valueRequired"
 	classChart            = "chart"
 	classInvalid          = "invalid"
 	classUnknown          = "unknown"
@@ -113,7 +114,7 @@ func (o *operation) classOf(err error) *workerError {
 	case strings.Contains(text, helmKubeVersion):
 		return fail(classChart, "%s", text)
 	}
-	if failure := apiError(err); failure != nil {
+	if failure := o.apiError(err); failure != nil {
 		return failure
 	}
 	if slices.ContainsFunc(helmHooks, func(s string) bool { return strings.Contains(text, s) }) {
@@ -123,13 +124,18 @@ func (o *operation) classOf(err error) *workerError {
 		return fail(classUnreachable, "the API server cannot be reached: %s", networkReason(err))
 	}
 	if !o.gate.done && o.request.rendersChart() {
-		return fail(classRender, "%s", o.renderError(text))
+		class := classRender
+		if o.request.Action == actionRender && isAuthored(text) {
+			// What the chart asks for may be what an environment brings: nothing is wrong with the chart.
+			class = classValueRequired
+		}
+		return fail(class, "%s", o.renderError(text))
 	}
 	return fail(classUnknown, "%s", safeYAMLError(text))
 }
 
 // apiError looks for the first answer of the API server that says why.
-func apiError(err error) *workerError {
+func (o *operation) apiError(err error) *workerError {
 	if m := helmNoKind.FindStringSubmatch(err.Error()); m != nil {
 		return fail(classInvalid, "the cluster does not serve kind %q of %q", m[1], m[2])
 	}
@@ -139,7 +145,7 @@ func apiError(err error) *workerError {
 	}
 	var details []string
 	for _, answer := range answers {
-		details = append(details, safeStatus(answer))
+		details = append(details, o.safeStatus(answer))
 	}
 	if m := helmPatch.FindStringSubmatch(err.Error()); m != nil && !strings.Contains(details[0], m[1]) {
 		details[0] = fmt.Sprintf("%s %q: %s", m[2], m[1], details[0])
@@ -179,28 +185,28 @@ var (
 	tooLargeWords = []string{"may not be more than 1048576 bytes", "may not be larger than", "request is too large", "larger than max"}
 )
 
+func says(text string, words []string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
+}
+
+// expansionWords are those of the admission plugin that guards volumes; it calls forbidden what only the storage class forbids.
+var expansionWords = []string{"only dynamically provisioned pvc can be resized"}
+
 func statusClass(answer *apierrors.StatusError) string {
-	has := func(words []string) bool {
-		return slices.ContainsFunc(words, func(s string) bool { return strings.Contains(answer.ErrStatus.Message, s) })
-	}
 	switch {
-	case has(tooLargeWords), apierrors.IsRequestEntityTooLargeError(answer):
+	case says(answer.ErrStatus.Message, tooLargeWords), apierrors.IsRequestEntityTooLargeError(answer):
 		return classTooLarge
+	case isImmutable(answer):
+		return classImmutable
 	case apierrors.IsForbidden(answer), apierrors.IsUnauthorized(answer):
-		if has(immutableWords) {
-			return classImmutable
-		}
 		return classForbidden
 	case apierrors.IsInvalid(answer):
-		if has(immutableWords) {
-			return classImmutable
-		}
 		return classInvalid
 	case apierrors.IsConflict(answer), apierrors.IsAlreadyExists(answer):
 		return classConflict
 	case apierrors.IsNotFound(answer):
 		return classNotFound
-	case apierrors.IsBadRequest(answer), has(misfit):
+	case apierrors.IsBadRequest(answer), says(answer.ErrStatus.Message, misfit):
 		return classInvalid
 	case answer.ErrStatus.Code >= 500, apierrors.IsTooManyRequests(answer), apierrors.IsTimeout(answer):
 		return classUnreachable
@@ -208,9 +214,16 @@ func statusClass(answer *apierrors.StatusError) string {
 	return classUnknown
 }
 
+func isImmutable(answer *apierrors.StatusError) bool {
+	return (apierrors.IsForbidden(answer) || apierrors.IsInvalid(answer)) && (says(answer.ErrStatus.Message, immutableWords) || says(answer.ErrStatus.Message, expansionWords))
+}
+
 // safeStatus says what the API server said, without the values that it quotes.
-func safeStatus(answer *apierrors.StatusError) string {
+func (o *operation) safeStatus(answer *apierrors.StatusError) string {
 	status := answer.ErrStatus
+	if isImmutable(answer) && status.Details != nil {
+		return o.immutable(answer)
+	}
 	if !apierrors.IsInvalid(answer) || status.Details == nil || len(status.Details.Causes) == 0 {
 		return safeServerMessage(status.Message)
 	}
@@ -223,6 +236,46 @@ func safeStatus(answer *apierrors.StatusError) string {
 	}
 	return fmt.Sprintf("%s %q is invalid: %s", status.Details.Kind, status.Details.Name, strings.Join(causes, "; "))
 }
+
+// immutable names the fields that cannot change. The API server adds a list of what can, and a diff of many lines.
+func (o *operation) immutable(answer *apierrors.StatusError) string {
+	details := answer.ErrStatus.Details
+	if says(answer.ErrStatus.Message, expansionWords) {
+		return fmt.Sprintf("PersistentVolumeClaim %q cannot become larger: its storage class does not allow expansion", details.Name)
+	}
+	var fields []string
+	for _, cause := range details.Causes {
+		if cause.Field == "" || !says(cause.Message, immutableWords) {
+			continue
+		}
+		fields = append(fields, o.changedBelow(details.Kind+"/"+details.Name, cause.Field)...)
+	}
+	if len(fields) == 0 {
+		message, _, _ := strings.Cut(answer.ErrStatus.Message, "\n")
+		return safeServerMessage(message)
+	}
+	return fmt.Sprintf("%s %q: %s cannot change in an object that exists", details.Kind, details.Name, strings.Join(fields, ", "))
+}
+
+// changedBelow returns the fields that are rendered otherwise than before, at or below the one that the API server names.
+func (o *operation) changedBelow(key, field string) []string {
+	was, is := o.before[key], o.after[key]
+	if was.Unstructured == nil || is.Unstructured == nil {
+		return []string{field}
+	}
+	root, _, _ := strings.Cut(field, "[")
+	below := slices.DeleteFunc(changedPaths(was.Object, is.Object), func(path string) bool {
+		rest, found := strings.CutPrefix(path, root)
+		return !found || (rest != "" && rest[0] != '.' && rest[0] != '[')
+	})
+	if len(below) == 0 || len(below) > maxFields {
+		return []string{field}
+	}
+	return below
+}
+
+// maxFields bounds a message.
+const maxFields = 5
 
 func safeCause(cause metav1.StatusCause) string {
 	if cause.Field == "" {

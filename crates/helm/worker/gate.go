@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"slices"
+	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/kio"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -15,9 +15,11 @@ type gate struct {
 	request *request
 	// judge looks at the transformed objects.
 	judge func([]object) *workerError
-	// passed is told when rendering and transforming have succeeded, with the number of hooks that will run.
-	passed func(hooks int)
-	hooks  int
+	// passed is told when rendering and transforming have succeeded.
+	passed func(hooks)
+	// amend, if there is one, changes what was judged before Helm gets it.
+	amend func([]*yaml.RNode) ([]*yaml.RNode, error)
+	hooks hooks
 	// done is set once rendering is over: what fails later is no fault of the templates.
 	done bool
 }
@@ -32,10 +34,8 @@ func (g *gate) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	}
 	objects := make([]object, 0, len(nodes))
 	for _, node := range nodes {
-		if !g.request.Verbatim || g.request.writes() {
-			if err := transform(node, g.request); err != nil {
-				return nil, fail(classRender, "%s %q cannot be transformed", node.GetKind(), node.GetName())
-			}
+		if err := transform(node, g.request.Inputs); err != nil {
+			return nil, fail(classRender, "%s %q cannot be transformed", node.GetKind(), node.GetName())
 		}
 		o, err := toObject(node)
 		if err != nil {
@@ -43,15 +43,20 @@ func (g *gate) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 		}
 		objects = append(objects, o)
 	}
-	text, err := kio.StringAll(nodes)
-	if err != nil {
-		return nil, fmt.Errorf("writing the manifest: %w", err)
-	}
-	g.hooks = g.request.countHooks(objects)
+	g.hooks = countHooks(objects)
 	g.done = true
 	g.passed(g.hooks)
 	if failure := g.judge(objects); failure != nil {
 		return nil, failure
+	}
+	if g.amend != nil {
+		if nodes, err = g.amend(nodes); err != nil {
+			return nil, err
+		}
+	}
+	text, err := kio.StringAll(nodes)
+	if err != nil {
+		return nil, fmt.Errorf("writing the manifest: %w", err)
 	}
 	return bytes.NewBufferString(text), nil
 }
@@ -101,21 +106,22 @@ func flatten(nodes []*yaml.RNode) ([]*yaml.RNode, error) {
 // filenameAnnotation is how Helm marks the file of each object that passes a post-renderer.
 const filenameAnnotation = "postrenderer.helm.sh/postrender-filename"
 
-// countHooks returns how many hooks this operation runs.
-func (r *request) countHooks(objects []object) int {
-	wanted := []string{"pre-" + r.hookVerb(), "post-" + r.hookVerb()}
-	count := 0
-	for _, o := range objects {
-		if events, _ := o.hookEvents(); slices.ContainsFunc(events, func(e string) bool { return slices.Contains(wanted, e) }) {
-			count++
-		}
-	}
-	return count
+// isRenderersOwn tells of annotations that objects have only while they pass the gate.
+func isRenderersOwn(annotation string) bool {
+	return annotation == filenameAnnotation || strings.HasPrefix(annotation, "config.kubernetes.io/") ||
+		strings.HasPrefix(annotation, "internal.config.kubernetes.io/")
 }
 
-func (r *request) hookVerb() string {
-	if r.Action == actionUpgrade || (!r.writesRelease() && r.ExpectedRevision > 1) {
-		return "upgrade"
+func countHooks(objects []object) hooks {
+	counted := hooks{}
+	for _, o := range objects {
+		if !o.isHook() || o.isTest() {
+			continue
+		}
+		counted.Total++
+		if o.runsAt("upgrade") {
+			counted.Upgrade++
+		}
 	}
-	return "install"
+	return counted
 }

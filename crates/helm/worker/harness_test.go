@@ -122,23 +122,25 @@ func must(t *testing.T, err error) {
 var defaultKinds = []string{"v1/ConfigMap", "v1/Secret", "v1/Service", "v1/ServiceAccount", "v1/PersistentVolumeClaim", "v1/Pod",
 	"apps/v1/Deployment", "apps/v1/StatefulSet", "batch/v1/Job", "batch/v1/CronJob"}
 
-// request for release "acme-prod" with the chart.
+// request for release "acme-prod"; the chart is for those that render one.
 func (w *world) request(action string, revision int, chart string) *request {
 	r := &request{ID: "op-" + action, Type: "operation", Action: action, Release: "acme-prod", Namespace: w.namespace,
-		ExpectedRevision: revision, AllowedKinds: defaultKinds, MaxHistory: 2, TimeoutSeconds: 60}
-	r.ValidForMillis = 60_000
+		ExpectedRevision: revision, TimeoutSeconds: 60}
+	r.ValidForMillis, r.SentAtMillis = 60_000, now().Milliseconds()
 	for i := max(1, revision-2); i < revision; i++ {
 		r.Revisions = append(r.Revisions, i)
 	}
-	if action == actionUninstall || action == actionUnlock {
+	if !r.rendersChart() {
 		r.Revisions = append(r.Revisions, revision)
+		return r
 	}
+	r.Inputs = &Inputs{AllowedKinds: defaultKinds}
 	r.Chart.Path, r.Chart.SHA256 = chart, digestOf(w.t, chart)
 	return r
 }
 
 // do runs the request in this process and fails the test if it fails.
-func (w *world) do(r *request) *resultMessage {
+func (w *world) do(r *request) *success {
 	w.t.Helper()
 	result, _, failure := w.try(r)
 	if failure != nil {
@@ -147,7 +149,7 @@ func (w *world) do(r *request) *resultMessage {
 	return result
 }
 
-func (w *world) try(r *request) (*resultMessage, []string, *workerError) {
+func (w *world) try(r *request) (*success, []string, *workerError) {
 	w.t.Helper()
 	p := readOnly()
 	if r.writes() {
@@ -155,7 +157,7 @@ func (w *world) try(r *request) (*resultMessage, []string, *workerError) {
 	}
 	var mu sync.Mutex
 	var stages []string
-	result, failure := w.cluster.run(r, p, func(stage string, _ *int) {
+	result, failure := w.cluster.run(r, p, func(stage string, _ *hooks) {
 		mu.Lock()
 		defer mu.Unlock()
 		stages = append(stages, stage)
@@ -281,7 +283,7 @@ func (w *world) child() *child {
 			}
 		}
 	}()
-	if ready := c.next(); ready["type"] != "ready" || ready["helmVersion"] != "v4.3.1" || ready["pid"] != float64(command.Process.Pid) {
+	if ready := c.next(); ready["type"] != "ready" || ready["helmVersion"] != "v4.3.1" {
 		w.t.Fatalf("first message is %v", ready)
 	}
 	return c
@@ -325,7 +327,7 @@ func isStage(stage string) func(map[string]any) bool {
 	return func(m map[string]any) bool { return m["type"] == "progress" && m["stage"] == stage }
 }
 
-func isResult(m map[string]any) bool { return m["type"] == "result" }
+func isResult(m map[string]any) bool { return m["type"] == "success" || m["type"] == "failure" }
 
 func (c *child) exitCode() int {
 	c.t.Helper()

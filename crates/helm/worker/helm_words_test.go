@@ -30,9 +30,9 @@ type inMemory struct {
 func newInMemory(t *testing.T, action string) *inMemory {
 	memory := driver.NewMemory()
 	memory.SetNamespace("odoo")
-	r := &request{Action: action, Release: "acme-prod", Namespace: "odoo", ExpectedRevision: 1, AllowedKinds: defaultKinds}
-	o := &operation{request: r, progress: func(string, *int) {}}
-	o.gate = &gate{request: r, judge: o.judgeInstall, passed: func(int) {}}
+	r := &request{Action: action, Release: "acme-prod", Namespace: "odoo", ExpectedRevision: 1, Inputs: &Inputs{AllowedKinds: defaultKinds}}
+	o := &operation{request: r, progress: func(string, *hooks) {}}
+	o.gate = &gate{request: r, judge: o.judgeInstall, passed: func(hooks) {}}
 	return &inMemory{t: t, op: o, store: storage.Init(memory),
 		kube: &kubefake.FailingKubeClient{PrintingKubeClient: kubefake.PrintingKubeClient{Out: io.Discard}}}
 }

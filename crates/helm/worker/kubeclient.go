@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,7 +22,8 @@ import (
 type client struct {
 	*kube.Client
 	request *request
-	applied func()
+	// applied is told when the release's own objects, those given, are written.
+	applied func(kube.ResourceList) error
 
 	mu sync.Mutex
 	// deleteErrors are those that Helm's uninstall replaces by a sentence of its own.
@@ -39,7 +41,7 @@ func (c *client) Create(resources kube.ResourceList, options ...kube.ClientCreat
 	}
 	result, err := c.Client.Create(resources, options...)
 	if err == nil && !slices.ContainsFunc(resources, isHookInfo) {
-		c.applied()
+		err = c.applied(resources)
 	}
 	return result, err
 }
@@ -50,7 +52,7 @@ func (c *client) Update(original, target kube.ResourceList, options ...kube.Clie
 	}
 	result, err := c.Client.Update(original, target, options...)
 	if err == nil {
-		c.applied()
+		err = c.applied(target)
 	}
 	return result, err
 }
@@ -82,13 +84,57 @@ func (c *client) lookAt(resources kube.ResourceList) error {
 		o := object{content}
 		reason := kindRefused(o, c.request)
 		if reason == "" && info.Mapping.Scope.Name() != meta.RESTScopeNameNamespace {
-			reason = fmt.Sprintf("is of kind %q, which is not allowed: it belongs to no namespace", o.apiKind())
+			reason = notNamespaced(o)
 		}
 		if reason != "" {
 			return fail(classKindNotAllowed, "%s %s", o.quoted(), reason)
 		}
 	}
 	return nil
+}
+
+func notNamespaced(o object) string {
+	return fmt.Sprintf("is of kind %q, which is not allowed: it belongs to no namespace", o.apiKind())
+}
+
+// isThere reads an object as it is in the cluster.
+func isThere(info *resource.Info) (bool, error) {
+	err := info.Get()
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func liveObject(info *resource.Info) object {
+	content, ok := info.Object.(*unstructured.Unstructured)
+	if !ok {
+		return newObject(map[string]any{})
+	}
+	return object{content}
+}
+
+const (
+	labelManagedBy             = "app.kubernetes.io/managed-by"
+	managedByHelm              = "Helm"
+	annotationRelease          = "meta.helm.sh/release-name"
+	annotationReleaseNamespace = "meta.helm.sh/release-namespace"
+)
+
+// owns says whether a live object is the release's, by the marks that Helm leaves.
+func (o *operation) owns(info *resource.Info) bool {
+	live := liveObject(info)
+	annotations := live.GetAnnotations()
+	return live.GetLabels()[labelManagedBy] == managedByHelm && annotations[annotationRelease] == o.request.Release &&
+		annotations[annotationReleaseNamespace] == o.request.Namespace
+}
+
+// own leaves on an object the marks that Helm leaves on it.
+func (o *operation) own(info *resource.Info) {
+	one := liveObject(info)
+	one.SetLabels(merged(one.GetLabels(), map[string]string{labelManagedBy: managedByHelm}))
+	one.SetAnnotations(merged(one.GetAnnotations(),
+		map[string]string{annotationRelease: o.request.Release, annotationReleaseNamespace: o.request.Namespace}))
 }
 
 func isHookInfo(info *resource.Info) bool {

@@ -35,6 +35,12 @@ func (o object) isTest() bool {
 	return len(events) > 0 && !slices.ContainsFunc(events, func(event string) bool { return !strings.HasPrefix(event, "test") })
 }
 
+// runsAt says whether the object is a hook of Helm's verb, such as "upgrade".
+func (o object) runsAt(verb string) bool {
+	events, _ := o.hookEvents()
+	return slices.Contains(events, "pre-"+verb) || slices.Contains(events, "post-"+verb)
+}
+
 // kept says whether Helm leaves the object alone when it is no longer rendered.
 func (o object) kept() bool { return o.GetAnnotations()[kube.ResourcePolicyAnno] == kube.KeepPolicy }
 

@@ -12,23 +12,25 @@ import (
 	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
 	chartv2 "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/kube"
-	releasei "helm.sh/helm/v4/pkg/release"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/storage"
 	"helm.sh/helm/v4/pkg/storage/driver"
 )
 
 const (
-	helmModule        = "helm.sh/helm/v4"
-	defaultMaxHistory = 2
-	labelRetainedAt   = "odoofleet.dev/retained-at"
-	labelRemoved      = "null" // how Helm is told that an inherited label goes
+	helmModule = "helm.sh/helm/v4"
+	// maxHistory is how many revisions stay: with one, Helm would remove the deployed one's record before it knows how the next
+	// one ends.
+	maxHistory      = 2
+	labelRetainedAt = "odoofleet.dev/retained-at"
+	labelRemoved    = "null" // how Helm is told that an inherited label goes
 )
 
 func init() {
@@ -55,15 +57,21 @@ func helmVersion() string {
 type operation struct {
 	request  *request
 	permit   *permit
-	progress func(stage string, hooks *int)
+	progress func(stage string, counted *hooks)
 
-	getter  *getter
+	getter *getter
+	// trying is a getter whose writes the API server only tries.
+	trying  *getter
 	secrets *releaseSecrets
+	records *records
 	store   *storage.Storage
 	client  *client
 	clients kubernetes.Interface
 	gate    *gate
 	chart   *chartv2.Chart
+
+	// before and after are the objects of the base revision and those that are rendered, where there are both.
+	before, after map[string]object
 
 	scrub         scrubber
 	lookupRefused atomic.Bool
@@ -72,46 +80,57 @@ type operation struct {
 }
 
 // run does one operation from beginning to end.
-func (c *cluster) run(r *request, p *permit, progress func(string, *int)) (*resultMessage, *workerError) {
+func (c *cluster) run(r *request, p *permit, progress func(string, *hooks)) (*success, *workerError) {
 	if err := r.validate(c.namespace); err != nil {
 		return nil, fail(classInvalidRequest, "%s", err)
 	}
-	o := &operation{request: r, permit: p, progress: progress, scrub: newScrubber(r.Values)}
+	o := &operation{request: r, permit: p, progress: progress}
+	if r.Inputs != nil {
+		o.scrub = newScrubber(r.Values)
+	}
 	if err := o.prepare(c); err != nil {
 		return nil, o.classify(err)
 	}
-	var result *resultMessage
-	var err error
-	switch r.Action {
-	case actionInstall:
-		result, err = o.install()
-	case actionUpgrade:
-		result, err = o.upgrade()
-	case actionUninstall:
-		result, err = o.uninstall()
-	case actionUnlock:
-		result, err = o.unlock(context.Background())
-	case actionRender:
-		result, err = o.render()
-	case actionCheck:
-		result, err = o.check(context.Background())
-	}
+	done, err := o.act(context.Background())
 	if err != nil {
 		return nil, o.classify(err)
 	}
-	return result, nil
+	return done, nil
+}
+
+func (o *operation) act(ctx context.Context) (*success, error) {
+	switch o.request.Action {
+	case actionInstall:
+		return o.install()
+	case actionUpgrade:
+		return o.upgrade()
+	case actionCheck:
+		return o.check(ctx)
+	case actionRender:
+		return o.render()
+	case actionDiff:
+		return o.diff()
+	case actionUnlock:
+		return o.unlock(ctx)
+	case actionUninstall:
+		return o.uninstall()
+	}
+	return nil, fail(classInvalidRequest, "action %q is unknown", o.request.Action)
 }
 
 func (o *operation) prepare(c *cluster) error {
 	r := o.request
 	// Helm reads discovery anew for each action, but a mapper that lives longer would go on without kinds that are new.
 	c.mapper.Reset()
-	o.getter = c.getter(guard{
+	rules := guard{
 		permit:     o.permit,
 		userAgent:  c.setOperation(r.ID),
-		keepData:   (r.Action == actionInstall || r.Action == actionUpgrade) && !r.AllowDataLoss,
+		keepData:   r.makesRevision() && !r.AllowDataLoss,
 		failedRead: o.noteFailedRead,
-	})
+	}
+	o.getter = c.getter(rules)
+	rules.dryRun = true
+	o.trying = c.getter(rules)
 	config, err := o.getter.ToRESTConfig()
 	if err != nil {
 		return err
@@ -126,17 +145,20 @@ func (o *operation) prepare(c *cluster) error {
 		release:         r.Release,
 		expected:        r.ExpectedRevision,
 		revisions:       r.Revisions,
-		mayCreate:       r.Action == actionInstall || r.Action == actionUpgrade,
-		created:         func() { o.progress("recorded", nil) },
+		mayCreate:       r.makesRevision(),
+		created:         func() { o.progress(stageRecorded, nil) },
 	}
-	o.store = newStore(o.secrets)
-	o.client = &client{Client: kube.New(o.getter), request: r, applied: func() { o.progress("applied", nil) }}
-	o.client.Namespace = r.Namespace
-	o.client.SetLogger(slog.DiscardHandler)
+	o.records = newRecords(o.secrets)
+	o.store = storage.Init(o.records)
+	o.client = o.newClient(o.getter)
+	o.client.applied = func(kube.ResourceList) error {
+		o.progress(stageApplied, nil)
+		return nil
+	}
 	o.gate = &gate{
 		request: r,
 		judge:   o.judgeInstall,
-		passed:  func(hooks int) { o.progress("rendered", &hooks) },
+		passed:  func(counted hooks) { o.progress(stageRendered, &counted) },
 	}
 	if !r.rendersChart() {
 		return nil
@@ -146,8 +168,15 @@ func (o *operation) prepare(c *cluster) error {
 		return failure
 	}
 	o.chart = loaded
-	o.progress("loaded", nil)
+	o.progress(stageLoaded, nil)
 	return nil
+}
+
+func (o *operation) newClient(g *getter) *client {
+	c := &client{Client: kube.New(g), request: o.request, applied: func(kube.ResourceList) error { return nil }}
+	c.Namespace = o.request.Namespace
+	c.SetLogger(slog.DiscardHandler)
+	return c
 }
 
 // configuration is fresh for each operation: Helm keeps capabilities and more in it.
@@ -176,20 +205,31 @@ func (o *operation) expect(newest int) (*release.Release, error) {
 	if rel != nil {
 		found = rel.Version
 	}
-	switch {
-	case found == newest:
+	if found == newest {
 		return rel, nil
-	case found == 0:
+	}
+	// Helm passes over a record that it cannot read, as if it were not there.
+	name := secretName(o.request.Release, newest)
+	if _, err := o.secrets.Get(context.Background(), name, metav1.GetOptions{}); err == nil && found < newest {
+		return nil, unreadable(name, newest, errors.New("Helm does not understand it"))
+	}
+	if found == 0 {
 		return nil, fail(classNotFound, "release %q has no revision %d", o.request.Release, newest)
 	}
 	return nil, fail(classStaleRevision, "release %q is at revision %d, not %d", o.request.Release, found, newest)
 }
 
-func (o *operation) install() (*resultMessage, error) {
-	if _, err := o.expect(0); err != nil {
+func (o *operation) install() (*success, error) {
+	last, err := o.expect(o.request.ExpectedRevision - 1)
+	if err != nil {
 		return nil, err
 	}
 	i := action.NewInstall(o.configuration())
+	if last != nil {
+		if err := o.installAgain(i, last); err != nil {
+			return nil, err
+		}
+	}
 	i.ReleaseName = o.request.Release
 	i.Namespace = o.request.Namespace
 	i.ServerSideApply = true
@@ -200,11 +240,13 @@ func (o *operation) install() (*resultMessage, error) {
 	i.Timeout = o.helmTimeout()
 	i.Labels = o.request.installLabels()
 	i.PostRenderer = o.gate
-	done, err := i.Run(o.chart, o.request.values())
-	return o.result(done), err
+	if _, err := i.Run(o.chart, o.request.values()); err != nil {
+		return nil, err
+	}
+	return o.rendered(), nil
 }
 
-func (o *operation) upgrade() (*resultMessage, error) {
+func (o *operation) upgrade() (*success, error) {
 	last, err := o.expect(o.request.ExpectedRevision - 1)
 	if err != nil {
 		return nil, err
@@ -214,23 +256,23 @@ func (o *operation) upgrade() (*resultMessage, error) {
 		return nil, err
 	}
 	o.gate.judge = func(objects []object) *workerError { return o.judgeUpgrade(base, objects) }
+	serverSide := last.ApplyMethod == string(release.ApplyMethodServerSideApply)
+	o.records.before = func(next *release.Release) error { return o.tryUpgrade(last, base, next, serverSide) }
 	u := action.NewUpgrade(o.configuration())
 	u.Namespace = o.request.Namespace
 	u.ServerSideApply = "auto"
-	u.ForceConflicts = last.ApplyMethod == string(release.ApplyMethodServerSideApply)
+	u.ForceConflicts = serverSide
 	u.SkipCRDs = true
 	u.DisableOpenAPIValidation = true
 	u.WaitStrategy = kube.HookOnlyStrategy
 	u.Timeout = o.helmTimeout()
 	u.ResetValues = true
-	u.MaxHistory = o.request.MaxHistory
-	if u.MaxHistory == 0 {
-		u.MaxHistory = defaultMaxHistory
-	}
 	u.Labels = o.request.upgradeLabels()
 	u.PostRenderer = o.gate
-	done, err := u.Run(o.request.Release, o.chart, o.request.values())
-	return o.result(done), err
+	if _, err := u.Run(o.request.Release, o.chart, o.request.values()); err != nil {
+		return nil, err
+	}
+	return o.rendered(), nil
 }
 
 // base is the revision whose objects Helm takes as the present ones: the deployed one, or else the last.
@@ -246,7 +288,7 @@ func (o *operation) base(last *release.Release) (*release.Release, error) {
 	return rel, nil
 }
 
-func (o *operation) uninstall() (*resultMessage, error) {
+func (o *operation) uninstall() (*success, error) {
 	// A later revision, if there is one, shows that the request is out of date.
 	o.secrets.revisions = append(slices.Clone(o.secrets.revisions), o.request.ExpectedRevision+1)
 	last, err := o.expect(o.request.ExpectedRevision)
@@ -268,42 +310,8 @@ func (o *operation) uninstall() (*resultMessage, error) {
 	if _, err = u.Run(o.request.Release); err != nil {
 		return nil, errors.Join(append([]error{err}, o.client.deleteErrors...)...)
 	}
-	o.progress("applied", nil)
-	return &resultMessage{Revision: last.Version, Status: "uninstalled", Chart: describe(last.Chart)}, nil
-}
-
-// render returns what an install or upgrade would apply. Templates see ".Release.IsUpgrade" as it would be, but always
-// the revision 1.
-func (o *operation) render() (*resultMessage, error) {
-	if o.request.Verbatim {
-		o.gate.judge = func([]object) *workerError { return nil }
-	}
-	done, err := o.dryRun()
-	if err != nil {
-		return nil, err
-	}
-	result := o.result(done)
-	if rel, ok := done.(*release.Release); ok {
-		result.Manifest = rel.Manifest
-		for _, hook := range rel.Hooks {
-			result.HookManifests = append(result.HookManifests, hook.Manifest)
-		}
-	}
-	return result, nil
-}
-
-// dryRun renders the chart as the next revision, and writes nothing.
-func (o *operation) dryRun() (releasei.Releaser, error) {
-	i := action.NewInstall(o.configuration())
-	i.ReleaseName = o.request.Release
-	i.Namespace = o.request.Namespace
-	i.DryRunStrategy = action.DryRunServer
-	i.IsUpgrade = o.request.ExpectedRevision > 1
-	i.SkipCRDs = true
-	i.DisableOpenAPIValidation = true
-	i.WaitStrategy = kube.HookOnlyStrategy
-	i.PostRenderer = o.gate
-	return i.Run(o.chart, o.request.values())
+	o.progress(stageApplied, nil)
+	return &success{}, nil
 }
 
 func (o *operation) judgeInstall(objects []object) *workerError {
@@ -315,15 +323,29 @@ func (o *operation) judgeInstall(objects []object) *workerError {
 }
 
 func (o *operation) judgeUpgrade(base *release.Release, objects []object) *workerError {
-	o.scrub.addSecrets(objects)
-	if failure := checkRendered(objects, o.request); failure != nil {
+	before, failure := manifestOf(base)
+	if failure != nil {
 		return failure
 	}
-	before, err := parseManifest(base.Manifest)
-	if err != nil {
-		return fail(classUnknown, "the stored manifest of revision %d is not readable", base.Version)
+	return o.judgeChange(base.Chart.Name(), before, objects)
+}
+
+// judgeChange judges what would take the place of other objects.
+func (o *operation) judgeChange(oldChart string, before, after []object) *workerError {
+	o.scrub.addSecrets(after)
+	if failure := checkRendered(after, o.request); failure != nil {
+		return failure
 	}
-	return o.judged(dataLoss(base.Chart.Name(), o.chart.Name(), before, objects))
+	o.before, o.after = index(before), index(after)
+	return o.judged(dataLoss(oldChart, o.chart.Name(), before, after, o.request.Action != actionInstall))
+}
+
+func manifestOf(rel *release.Release) ([]object, *workerError) {
+	objects, err := parseManifest(rel.Manifest)
+	if err != nil {
+		return nil, unreadable(secretName(rel.Name, rel.Version), rel.Version, errors.New("its manifest is not valid YAML"))
+	}
+	return objects, nil
 }
 
 func (o *operation) judged(losses []string) *workerError {
@@ -332,7 +354,7 @@ func (o *operation) judged(losses []string) *workerError {
 		failure.Details = losses
 		return failure
 	}
-	o.progress("checked", nil)
+	o.progress(stageChecked, nil)
 	return nil
 }
 
@@ -347,25 +369,8 @@ func (o *operation) noteFailedRead(status int) {
 	o.failedRead = fail(class, "an object of release %q could not be read, so its record stays", o.request.Release)
 }
 
-func (o *operation) result(done releasei.Releaser) *resultMessage {
-	rel, ok := done.(*release.Release)
-	if !ok || rel == nil {
-		return nil
-	}
-	return &resultMessage{
-		Revision: rel.Version,
-		Status:   rel.Info.Status.String(),
-		Chart:    describe(rel.Chart),
-		Hooks:    o.gate.hooks,
-	}
-}
-
-func describe(c *chartv2.Chart) *chartInfo {
-	if c == nil || c.Metadata == nil {
-		return nil
-	}
-	return &chartInfo{Name: c.Metadata.Name, Version: c.Metadata.Version, AppVersion: c.Metadata.AppVersion}
-}
+// rendered is the success of whatever rendered the chart.
+func (o *operation) rendered() *success { return &success{Hooks: o.gate.hooks} }
 
 // values are never nil: Helm would take that for "as before".
 func (r *request) values() map[string]any {

@@ -10,8 +10,13 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
+
 	"helm.sh/helm/v4/pkg/storage/driver"
 )
+
+// The other half of the protocol is src/protocol.rs. testdata/protocol.jsonl holds each line once, and the tests of both sides
+// compare with it.
 
 // maxLine bounds a message on standard input: values are far smaller, and a chart travels as a path.
 const maxLine = 64 << 20
@@ -19,10 +24,21 @@ const maxLine = 64 << 20
 const (
 	actionInstall   = "install"
 	actionUpgrade   = "upgrade"
-	actionUninstall = "uninstall"
-	actionUnlock    = "unlock"
-	actionRender    = "render"
 	actionCheck     = "check"
+	actionRender    = "render"
+	actionDiff      = "diff"
+	actionUnlock    = "unlock"
+	actionUninstall = "uninstall"
+)
+
+// The stages of an operation that are told while it runs.
+const (
+	stageLoaded   = "loaded"
+	stageRendered = "rendered"
+	stageChecked  = "checked"
+	stageAccepted = "accepted"
+	stageRecorded = "recorded"
+	stageApplied  = "applied"
 )
 
 // envelope says what a line on standard input is.
@@ -34,15 +50,12 @@ type envelope struct {
 // validity says for how long the worker may write. SentAtMillis is the sender's CLOCK_BOOTTIME, the same in all processes
 // of a machine: with it a message that waited in the pipe, as after a stop of the process, counts from when it was sent.
 type validity struct {
-	ValidForMillis int64  `json:"validForMillis"`
-	SentAtMillis   *int64 `json:"sentAtMillis,omitempty"`
+	ValidForMillis int64 `json:"validForMillis"`
+	SentAtMillis   int64 `json:"sentAtMillis"`
 }
 
 func (v validity) until() time.Duration {
-	from := now()
-	if v.SentAtMillis != nil {
-		from = min(from, time.Duration(*v.SentAtMillis)*time.Millisecond)
-	}
+	from := min(now(), time.Duration(v.SentAtMillis)*time.Millisecond)
 	return from + time.Duration(v.ValidForMillis)*time.Millisecond
 }
 
@@ -61,13 +74,22 @@ type request struct {
 
 	Release   string `json:"release"`
 	Namespace string `json:"namespace"`
-	// ExpectedRevision is the revision that the operation creates; for uninstall and unlock the one that it acts on.
+	// ExpectedRevision is the revision that the operation makes or would make; for uninstall and unlock the one that it acts on.
 	ExpectedRevision int `json:"expectedRevision"`
 	// Revisions are those in storage: no other is ever asked for, save the expected one.
-	Revisions []int `json:"revisions"`
-	// ResourceVersion, for unlock, is the one that the release Secret must still have.
-	ResourceVersion string `json:"resourceVersion"`
+	Revisions      []int `json:"revisions"`
+	TimeoutSeconds int64 `json:"timeoutSeconds"`
 
+	// Inputs are there for whatever renders a chart.
+	*Inputs `json:"inputs,omitempty"`
+	// Check, for check, says what its pod is to carry.
+	Check *checkRequest `json:"check,omitempty"`
+	// Objects, for diff, are compared even if they are rendered as they were; each is named by "Kind/name".
+	Objects []string `json:"objects,omitempty"`
+}
+
+// Inputs are what a chart is rendered with, and by what the result is judged.
+type Inputs struct {
 	Chart struct {
 		Path   string `json:"path"`
 		SHA256 string `json:"sha256"`
@@ -75,22 +97,32 @@ type request struct {
 	Values map[string]any    `json:"values"`
 	Labels map[string]string `json:"labels"`
 
-	Replicas                map[string]int64 `json:"replicas"`
-	OtherReplicas           *int64           `json:"otherReplicas"`
-	SuspendCronJobs         bool             `json:"suspendCronJobs"`
-	KeepServiceLinks        bool             `json:"keepServiceLinks"`
-	KeepServiceAccountToken bool             `json:"keepServiceAccountToken"`
-	// Verbatim, for render, leaves out the transform: what comes back is what the chart says by itself.
-	Verbatim bool `json:"verbatim"`
-
-	// Check, for check, says what its pod is to carry.
-	Check *checkRequest `json:"check,omitempty"`
+	Replicas        map[string]int64 `json:"replicas"`
+	OtherReplicas   *int64           `json:"otherReplicas,omitempty"`
+	SuspendCronJobs bool             `json:"suspendCronJobs"`
+	// Volumes are the sizes that claims have, by name.
+	Volumes map[string]string `json:"volumes"`
 
 	AllowedKinds   []string `json:"allowedKinds"`
 	AllowedSecrets []string `json:"allowedSecrets"`
 	AllowDataLoss  bool     `json:"allowDataLoss"`
-	MaxHistory     int      `json:"maxHistory"`
-	TimeoutSeconds int64    `json:"timeoutSeconds"`
+}
+
+// checkRequest says what the pod of a check carries.
+type checkRequest struct {
+	// Digest of what is checked: a pod with the same one is left alone.
+	Digest string `json:"digest"`
+	// Owner is the object with which the pod goes.
+	Owner struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Name       string `json:"name"`
+		UID        string `json:"uid"`
+	} `json:"owner"`
+}
+
+func (c *checkRequest) valid() bool {
+	return c.Digest != "" && c.Owner.APIVersion != "" && c.Owner.Kind != "" && c.Owner.Name != "" && c.Owner.UID != ""
 }
 
 func parseRequest(line []byte) (*request, error) {
@@ -120,7 +152,7 @@ var (
 // validate returns what is wrong with the request, if anything.
 func (r *request) validate(namespace string) error {
 	switch r.Action {
-	case actionInstall, actionUpgrade, actionUninstall, actionUnlock, actionRender, actionCheck:
+	case actionInstall, actionUpgrade, actionCheck, actionRender, actionDiff, actionUnlock, actionUninstall:
 	default:
 		return fmt.Errorf("action %q is unknown", r.Action)
 	}
@@ -135,32 +167,46 @@ func (r *request) validate(namespace string) error {
 		return errors.New("\"expectedRevision\" is missing")
 	case r.TimeoutSeconds < 1:
 		return errors.New("\"timeoutSeconds\" is missing")
-	case r.MaxHistory < 0 || r.MaxHistory == 1:
-		// With one, Helm would remove the deployed revision's record before it knows how the next one ends.
-		return errors.New("\"maxHistory\" must be 2 or more, or 0 for the default of 2")
-	case driver.ContainsSystemLabels(r.Labels):
-		return fmt.Errorf("\"labels\" may not hold any of %q, which are Helm's own", driver.GetSystemLabels())
-	case r.Action == actionInstall && r.ExpectedRevision != 1:
-		return errors.New("an install creates revision 1")
 	case r.Action == actionUpgrade && r.ExpectedRevision == 1:
 		return errors.New("an upgrade creates revision 2 or later")
-	case (r.Action == actionCheck) != (r.Check != nil && r.Check.valid()):
+	case (r.Action == actionCheck) != (r.Check != nil) || (r.Check != nil && !r.Check.valid()):
 		return errors.New("a check, and nothing else, needs \"check\" with a digest and an owner")
-	case r.rendersChart() && (r.Chart.Path == "" || r.Chart.SHA256 == ""):
+	case r.Action != actionDiff && len(r.Objects) > 0:
+		return errors.New("\"objects\" are for a diff alone")
+	case r.rendersChart() != (r.Inputs != nil):
+		return errors.New("what renders a chart, and nothing else, needs \"inputs\"")
+	case r.Inputs != nil:
+		return r.Inputs.validate()
+	}
+	return nil
+}
+
+func (i *Inputs) validate() error {
+	switch {
+	case i.Chart.Path == "" || i.Chart.SHA256 == "":
 		return errors.New("\"chart\" needs a path and a sha256")
+	case driver.ContainsSystemLabels(i.Labels):
+		return fmt.Errorf("\"labels\" may not hold any of %q, which are Helm's own", driver.GetSystemLabels())
+	}
+	for name, size := range i.Volumes {
+		if _, err := resource.ParseQuantity(size); err != nil {
+			return fmt.Errorf("the size of volume claim %q is no quantity", name)
+		}
 	}
 	return nil
 }
 
 func (r *request) rendersChart() bool {
-	return r.Action == actionInstall || r.Action == actionUpgrade || r.Action == actionRender || r.Action == actionCheck
+	return r.Action != actionUnlock && r.Action != actionUninstall
 }
 
 // writes says whether the action changes anything at all.
-func (r *request) writes() bool { return r.Action != actionRender }
+func (r *request) writes() bool { return r.Action != actionRender && r.Action != actionDiff }
 
-// writesRelease says whether the action makes or changes a revision.
-func (r *request) writesRelease() bool { return r.Action != actionRender && r.Action != actionCheck }
+// makesRevision says whether the action adds a revision to the storage.
+func (r *request) makesRevision() bool {
+	return r.Action == actionInstall || r.Action == actionUpgrade
+}
 
 func (r *request) timeout() time.Duration { return time.Duration(r.TimeoutSeconds) * time.Second }
 
@@ -168,37 +214,59 @@ type readyMessage struct {
 	Type          string `json:"type"`
 	HelmVersion   string `json:"helmVersion"`
 	WorkerVersion string `json:"workerVersion"`
-	PID           int    `json:"pid"`
 }
 
 type progressMessage struct {
 	Type  string `json:"type"`
 	ID    string `json:"id"`
 	Stage string `json:"stage"`
-	Hooks *int   `json:"hooks,omitempty"`
+	Hooks *hooks `json:"hooks,omitempty"`
 }
 
-type chartInfo struct {
-	Name       string `json:"name"`
-	Version    string `json:"version"`
-	AppVersion string `json:"appVersion"`
+// successMessage ends an operation that succeeded.
+type successMessage struct {
+	Type    string   `json:"type"`
+	ID      string   `json:"id"`
+	Success *success `json:"success"`
 }
 
-type resultMessage struct {
-	Type           string     `json:"type"`
-	ID             string     `json:"id"`
-	OK             bool       `json:"ok"`
-	Revision       int        `json:"revision,omitempty"`
-	Status         string     `json:"status,omitempty"`
-	Chart          *chartInfo `json:"chart,omitempty"`
-	Hooks          int        `json:"hooks"`
-	DurationMillis int64      `json:"durationMillis"`
+// failureMessage ends an operation that failed.
+type failureMessage struct {
+	Type  string       `json:"type"`
+	ID    string       `json:"id"`
+	Error *workerError `json:"error"`
+}
+
+// success is what came of an operation.
+type success struct {
+	Hooks hooks `json:"hooks"`
 	// Checks is the number of check pods that the chart has; for check only.
-	Checks int `json:"checks,omitempty"`
-	// Manifest and HookManifests are given for render only.
-	Manifest      string       `json:"manifest,omitempty"`
-	HookManifests []string     `json:"hookManifests,omitempty"`
-	Error         *workerError `json:"error,omitempty"`
+	Checks int `json:"checks"`
+	// Diff is given for diff only.
+	Diff []objectDiff `json:"diff,omitempty"`
+}
+
+// hooks counts those of a chart.
+type hooks struct {
+	// Total is all but those of "helm test".
+	Total int `json:"total"`
+	// Upgrade is those that an upgrade runs.
+	Upgrade int `json:"upgrade"`
+}
+
+// What an upgrade would do to an object.
+const (
+	changeCreated = "created"
+	changeChanged = "changed"
+	changeRemoved = "removed"
+)
+
+// objectDiff says what would change in an object. It names fields and holds no value.
+type objectDiff struct {
+	Kind   string   `json:"kind"`
+	Name   string   `json:"name"`
+	Change string   `json:"change"`
+	Paths  []string `json:"paths,omitempty"`
 }
 
 // emitter writes messages, one a line.

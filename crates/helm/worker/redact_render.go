@@ -20,6 +20,9 @@ var (
 		`template "[^"]*" not defined|missing value for \w+|rendering template has a nested reference name: [\w.-]+.*)$`)
 )
 
+// isAuthored says whether the chart itself says no, by "fail" or "required".
+func isAuthored(text string) bool { return authored.MatchString(text) }
+
 // renderError keeps where and in which function a template failed. What a chart's author says by "fail" or "required" is
 // kept too, without whatever values it quotes.
 func (o *operation) renderError(text string) string {

@@ -7,12 +7,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 )
 
 // runner does one operation and answers when it has ended.
-type runner func(r *request, p *permit, progress func(stage string, hooks *int)) (*resultMessage, *workerError)
+type runner func(r *request, p *permit, progress func(stage string, counted *hooks)) (*success, *workerError)
 
 // session reads messages and does one operation at a time.
 type session struct {
@@ -30,7 +29,13 @@ type running struct {
 	permit   *permit
 	started  time.Time
 	deadline *time.Timer
-	done     chan *resultMessage
+	done     chan answer
+}
+
+// answer is how an operation ended: either of the two.
+type answer struct {
+	success *success
+	failure *workerError
 }
 
 func newSession(in io.Reader, out io.Writer, logger *slog.Logger, run runner) *session {
@@ -39,14 +44,14 @@ func newSession(in io.Reader, out io.Writer, logger *slog.Logger, run runner) *s
 
 // serve returns the exit code: 0 if nothing was left undone.
 func (s *session) serve() int {
-	ready := readyMessage{Type: "ready", HelmVersion: helmVersion(), WorkerVersion: version, PID: os.Getpid()}
+	ready := readyMessage{Type: "ready", HelmVersion: helmVersion(), WorkerVersion: version}
 	if s.out.emit(ready) != nil {
 		return 1
 	}
 	lines := make(chan []byte)
 	go readLines(s.in, lines)
 	for {
-		var done chan *resultMessage
+		var done chan answer
 		var ended chan struct{}
 		var deadline <-chan time.Time
 		if c := s.current; c != nil {
@@ -60,8 +65,8 @@ func (s *session) serve() int {
 			if end, code := s.receive(line); end {
 				return code
 			}
-		case result := <-done:
-			if end, code := s.finish(result); end {
+		case a := <-done:
+			if end, code := s.finish(a); end {
 				return code
 			}
 		case <-deadline:
@@ -87,10 +92,6 @@ func (s *session) receive(line []byte) (bool, int) {
 		if json.Unmarshal(line, &m) == nil && s.current != nil {
 			s.current.permit.renew(m.validity)
 		}
-	case "cancel":
-		if s.current != nil && s.current.request.ID == e.ID {
-			return true, s.abandon(fail(classCancelled, "the operation was cancelled"))
-		}
 	default:
 		s.logger.Error("a message is of unknown type")
 		return true, 1
@@ -104,9 +105,9 @@ func (s *session) begin(id string, line []byte) (bool, int) {
 		err = errors.New("another operation is running")
 	}
 	if err != nil {
-		return s.send(&resultMessage{ID: id, Error: fail(classInvalidRequest, "%s", err)})
+		return s.send(id, answer{failure: fail(classInvalidRequest, "%s", err)})
 	}
-	c := &running{request: r, started: time.Now(), done: make(chan *resultMessage, 1)}
+	c := &running{request: r, started: time.Now(), done: make(chan answer, 1)}
 	if r.writes() {
 		c.permit = newPermit(r.validity)
 	} else {
@@ -115,22 +116,19 @@ func (s *session) begin(id string, line []byte) (bool, int) {
 	c.deadline = time.NewTimer(max(r.timeout(), time.Second))
 	s.current = c
 	go func() {
-		result, failure := s.run(r, c.permit, func(stage string, hooks *int) {
-			_ = s.out.emit(progressMessage{Type: "progress", ID: r.ID, Stage: stage, Hooks: hooks})
+		success, failure := s.run(r, c.permit, func(stage string, counted *hooks) {
+			_ = s.out.emit(progressMessage{Type: "progress", ID: r.ID, Stage: stage, Hooks: counted})
 		})
-		if failure != nil {
-			result = &resultMessage{Error: failure}
-		}
-		c.done <- result
+		c.done <- answer{success: success, failure: failure}
 	}()
 	s.logger.Info("operation begins", "id", r.ID, "action", r.Action, "release", r.Release, "revision", r.ExpectedRevision)
 	return false, 0
 }
 
 // finish answers an operation that has ended by itself.
-func (s *session) finish(result *resultMessage) (bool, int) {
+func (s *session) finish(a answer) (bool, int) {
 	c := s.current
-	if result.Error != nil {
+	if a.failure != nil {
 		// Whatever Helm made of a refused write: the reason is that it was refused.
 		if reason := c.permit.check(); reason != nil && c.request.writes() {
 			return true, s.abandon(reason)
@@ -139,10 +137,8 @@ func (s *session) finish(result *resultMessage) (bool, int) {
 	c.permit.end(fail(classPermitExpired, "the operation has ended"))
 	c.deadline.Stop()
 	s.current = nil
-	result.ID = c.request.ID
-	result.DurationMillis = time.Since(c.started).Milliseconds()
-	s.log(c, result)
-	return s.send(result)
+	s.log(c, a.failure)
+	return s.send(c.request.ID, a)
 }
 
 // abandon answers for an operation whose Helm action may still be at work: it can write no more, and the process ends,
@@ -150,9 +146,8 @@ func (s *session) finish(result *resultMessage) (bool, int) {
 func (s *session) abandon(reason *workerError) int {
 	c := s.current
 	c.permit.end(reason)
-	result := &resultMessage{ID: c.request.ID, Error: reason, DurationMillis: time.Since(c.started).Milliseconds()}
-	s.log(c, result)
-	s.send(result)
+	s.log(c, reason)
+	s.send(c.request.ID, answer{failure: reason})
 	return 1
 }
 
@@ -161,27 +156,30 @@ func (s *session) close() int {
 	if s.current == nil {
 		return 0
 	}
-	s.current.permit.end(fail(classCancelled, "the operator is gone"))
+	s.current.permit.end(fail(classPermitExpired, "the operator is gone"))
 	s.logger.Warn("the operator is gone in the middle of an operation", "id", s.current.request.ID)
 	return 1
 }
 
-func (s *session) send(result *resultMessage) (bool, int) {
-	result.Type, result.OK = "result", result.Error == nil
-	if err := s.out.emit(result); err != nil {
+func (s *session) send(id string, a answer) (bool, int) {
+	var message any = successMessage{Type: "success", ID: id, Success: a.success}
+	if a.failure != nil {
+		message = failureMessage{Type: "failure", ID: id, Error: a.failure}
+	}
+	if err := s.out.emit(message); err != nil {
 		s.logger.Error("nobody reads the results")
 		return true, 1
 	}
 	return false, 0
 }
 
-func (s *session) log(c *running, result *resultMessage) {
+func (s *session) log(c *running, failure *workerError) {
 	class := ""
-	if result.Error != nil {
-		class = result.Error.Class
+	if failure != nil {
+		class = failure.Class
 	}
 	s.logger.Info("operation ends", "id", c.request.ID, "action", c.request.Action, "release", c.request.Release,
-		"class", class, "durationMillis", result.DurationMillis)
+		"class", class, "durationMillis", time.Since(c.started).Milliseconds())
 }
 
 // readLines ends the channel at the end of input, and at a line that is too long.

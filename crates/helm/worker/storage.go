@@ -137,14 +137,31 @@ func (s *releaseSecrets) Delete(ctx context.Context, name string, options metav1
 type records struct {
 	*driver.Secrets
 	own *releaseSecrets
+	// pruning removes old revisions as it creates one. Helm's own storage does so too, but before it asks its driver, and an
+	// install of Helm's never.
+	pruning *storage.Storage
+	// before, if there is one, may refuse the revision that is about to be made: nothing has been written yet.
+	before func(*release.Release) error
 }
 
-func newStore(secrets *releaseSecrets) *storage.Storage {
-	return storage.Init(&records{Secrets: driver.NewSecrets(secrets), own: secrets})
+func newRecords(secrets *releaseSecrets) *records {
+	d := driver.NewSecrets(secrets)
+	pruning := storage.Init(d)
+	pruning.MaxHistory = maxHistory
+	return &records{Secrets: d, own: secrets, pruning: pruning}
 }
 
 func (r *records) Create(key string, rel releasei.Releaser) error {
-	return r.Secrets.Create(key, r.lean(key, rel))
+	next, ok := rel.(*release.Release)
+	if !ok || !r.own.makes(key) {
+		return r.Secrets.Create(key, rel)
+	}
+	if r.before != nil {
+		if err := r.before(next); err != nil {
+			return err
+		}
+	}
+	return r.pruning.Create(r.lean(key, rel))
 }
 
 func (r *records) Update(key string, rel releasei.Releaser) error {

@@ -14,7 +14,7 @@ import (
 // pass sends a manifest through a gate that lets everything go, and returns what comes out.
 func pass(t *testing.T, r *request, manifest string) string {
 	t.Helper()
-	g := &gate{request: r, judge: func([]object) *workerError { return nil }, passed: func(int) {}}
+	g := &gate{request: r, judge: func([]object) *workerError { return nil }, passed: func(hooks) {}}
 	out, err := g.Run(bytes.NewBufferString(manifest))
 	must(t, err)
 	return out.String()
@@ -65,7 +65,7 @@ spec: {jobTemplate: {spec: {template: {spec: {automountServiceAccountToken: true
 
 func TestTransformOfEveryKind(t *testing.T) {
 	two := int64(2)
-	out := read(t, pass(t, &request{Replicas: map[string]int64{"StatefulSet/a": 0}, OtherReplicas: &two, SuspendCronJobs: true}, everyKind))
+	out := read(t, pass(t, &request{Inputs: &Inputs{Replicas: map[string]int64{"StatefulSet/a": 0}, OtherReplicas: &two, SuspendCronJobs: true}}, everyKind))
 	if len(out) != 6 {
 		t.Fatalf("%d objects", len(out))
 	}
@@ -88,13 +88,6 @@ func TestTransformOfEveryKind(t *testing.T) {
 		if o.GetKind() == "CronJob" && o.at("spec", "suspend") != true {
 			t.Error("the CronJob is not suspended")
 		}
-	}
-}
-
-func TestTransformKeepsWhatItIsToldTo(t *testing.T) {
-	r := &request{KeepServiceLinks: true, KeepServiceAccountToken: true}
-	if got, want := read(t, pass(t, r, everyKind)), read(t, everyKind); !reflect.DeepEqual(got, want) {
-		t.Errorf("%v", got)
 	}
 }
 
@@ -146,7 +139,7 @@ dates: [2001-01-01, "2001-01-01"]
 ---
 {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "json"}, "spec": {"ports": [{"port": 80}]}}
 `
-	out := pass(t, &request{}, manifest)
+	out := pass(t, &request{Inputs: &Inputs{}}, manifest)
 	if got, want := read(t, out), read(t, manifest); !reflect.DeepEqual(got, want) {
 		for i := range want {
 			if i >= len(got) || !reflect.DeepEqual(got[i], want[i]) {
@@ -175,7 +168,7 @@ spec:
   <<: *base
   template: *template
 `
-	out := read(t, pass(t, &request{Replicas: map[string]int64{"Deployment/a": 0}}, manifest))
+	out := read(t, pass(t, &request{Inputs: &Inputs{Replicas: map[string]int64{"Deployment/a": 0}}}, manifest))
 	o := newObject(out[0])
 	if o.at("spec", "replicas") != 0.0 || o.at("spec", "minReadySeconds") != 3.0 {
 		t.Errorf("spec %v", o.at("spec"))
@@ -185,11 +178,45 @@ spec:
 	}
 }
 
+func TestVolumesKeepTheSizeThatTheyHave(t *testing.T) {
+	for name, c := range map[string]struct{ rendered, has, want string }{
+		"smaller":      {"10Gi", "20Gi", "20Gi"},
+		"larger":       {"30Gi", "20Gi", "30Gi"},
+		"same":         {"20Gi", "20Gi", "20Gi"},
+		"same, other":  {"20480Mi", "20Gi", "20480Mi"},
+		"not told":     {"10Gi", "", "10Gi"},
+		"quoted":       {`"10Gi"`, "20Gi", "20Gi"},
+		"a number":     {"1073741824", "20Gi", "20Gi"},
+		"no quantity":  {"large", "20Gi", "large"},
+		"sub-Gi sizes": {"500M", "600M", "600M"},
+	} {
+		manifest := "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files}\nspec: {resources: {requests: {storage: " + c.rendered + "}}}\n"
+		volumes := map[string]string{"other": "90Gi"}
+		if c.has != "" {
+			volumes["files"] = c.has
+		}
+		out := read(t, pass(t, &request{Inputs: &Inputs{Volumes: volumes}}, manifest))
+		if got := newObject(out[0]).at("spec", "resources", "requests", "storage"); got != c.want {
+			t.Errorf("%s: %v, want %s", name, got, c.want)
+		}
+	}
+	without := "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files}\nspec: {accessModes: [ReadWriteOnce]}\n"
+	out := read(t, pass(t, &request{Inputs: &Inputs{Volumes: map[string]string{"files": "20Gi"}}}, without))
+	if got := newObject(out[0]).at("spec", "resources"); got != nil {
+		t.Errorf("a claim that asks for no size asks for %v", got)
+	}
+	stateful := "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: files}\nspec: {volumeClaimTemplates: [{metadata: {name: files}, spec: {resources: {requests: {storage: 1Gi}}}}]}\n"
+	out = read(t, pass(t, &request{Inputs: &Inputs{Volumes: map[string]string{"files": "20Gi"}}}, stateful))
+	if got := claimTemplates(newObject(out[0])); !reflect.DeepEqual(got, claimTemplates(newObject(read(t, stateful)[0]))) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestListsAreTakenApart(t *testing.T) {
 	for _, more := range []string{"", "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n"} {
 		list := "apiVersion: v1\nkind: List\nmetadata: {annotations: {" + filenameAnnotation + ": f.yaml}}\n" +
 			"items:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: []}}\n- {apiVersion: v1, kind: Pod, metadata: {name: b}, spec: {containers: []}}\n"
-		out := pass(t, &request{}, list+more)
+		out := pass(t, &request{Inputs: &Inputs{}}, list+more)
 		if count := strings.Count(out, "enableServiceLinks: false"); count != 2 {
 			t.Errorf("%d pods were seen in\n%s", count, out)
 		}
@@ -197,14 +224,14 @@ func TestListsAreTakenApart(t *testing.T) {
 }
 
 func TestEmptyManifest(t *testing.T) {
-	if out := pass(t, &request{}, "\n---\n# nothing\n---\n"); strings.TrimSpace(out) != "" {
+	if out := pass(t, &request{Inputs: &Inputs{}}, "\n---\n# nothing\n---\n"); strings.TrimSpace(out) != "" {
 		t.Errorf("%q", out)
 	}
 }
 
 // Helm puts hooks and files together again by what passes here.
 func TestHelmFindsFilesAndHooksAgain(t *testing.T) {
-	out := pass(t, &request{Action: actionInstall}, everyKind)
+	out := pass(t, &request{Action: actionInstall, Inputs: &Inputs{}}, everyKind)
 	documents := releaseutil.SplitManifests(out)
 	hooks, manifests, err := releaseutil.SortManifests(documents, nil, releaseutil.InstallOrder)
 	must(t, err)

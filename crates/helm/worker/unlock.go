@@ -27,7 +27,7 @@ const (
 
 // unlock rewrites the record of a revision whose Helm is gone from pending to failed, so that the next upgrade may start.
 // All else in the record stays as it is, also what this version of Helm does not know.
-func (o *operation) unlock(ctx context.Context) (*resultMessage, error) {
+func (o *operation) unlock(ctx context.Context) (*success, error) {
 	r := o.request
 	name := secretName(r.Release, r.ExpectedRevision)
 	secret, err := o.secrets.SecretInterface.Get(ctx, name, metav1.GetOptions{})
@@ -37,9 +37,6 @@ func (o *operation) unlock(ctx context.Context) (*resultMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.ResourceVersion != "" && secret.ResourceVersion != r.ResourceVersion {
-		return nil, fail(classConflict, "%q has changed since it was looked at", name)
-	}
 	status := common.Status(secret.Labels["status"])
 	if !status.IsPending() {
 		return nil, fail(classNotFound, "revision %d of release %q is not locked but %q", r.ExpectedRevision, r.Release, status)
@@ -47,7 +44,7 @@ func (o *operation) unlock(ctx context.Context) (*resultMessage, error) {
 	description := fmt.Sprintf("recovered: %q was never finished", status)
 	packed, err := rewriteRelease(secret.Data[releaseKey], common.StatusFailed, description)
 	if err != nil {
-		return nil, fail(classUnknown, "the record in %q is not readable: %s", name, err)
+		return nil, unreadable(name, r.ExpectedRevision, err)
 	}
 	secret.Data[releaseKey] = packed
 	secret.Labels["status"] = common.StatusFailed.String()
@@ -55,7 +52,13 @@ func (o *operation) unlock(ctx context.Context) (*resultMessage, error) {
 	if err = o.put(ctx, secret); err != nil {
 		return nil, err
 	}
-	return &resultMessage{Revision: r.ExpectedRevision, Status: common.StatusFailed.String()}, nil
+	return &success{}, nil
+}
+
+// unreadable tells of a record that only a person can mend.
+func unreadable(secret string, revision int, reason error) *workerError {
+	return fail(classRecordUnreadable, "the record of revision %d in Secret %q cannot be read, for %s; put the Secret back from a "+
+		"backup, or remove it, so that the release goes on from the revision before", revision, secret, reason)
 }
 
 // put relies on the resourceVersion that was read: a Helm that lives after all wins.

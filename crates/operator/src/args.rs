@@ -89,30 +89,52 @@ pub enum LogFormat {
     Text,
 }
 
+/// `allowedKinds` of the operator's chart, which makes the Role from them, too: a kind that is allowed without a right to it, or
+/// the other way round, would be of no use.
 fn default_kinds() -> Vec<String> {
-    const KINDS: [&str; 15] = [
-        "v1/ConfigMap",
-        "v1/Secret",
-        "v1/Service",
-        "v1/ServiceAccount",
-        "v1/PersistentVolumeClaim",
-        "apps/v1/Deployment",
-        "apps/v1/StatefulSet",
-        "batch/v1/Job",
-        "batch/v1/CronJob",
-        "networking.k8s.io/v1/Ingress",
-        "networking.k8s.io/v1/NetworkPolicy",
-        "policy/v1/PodDisruptionBudget",
-        "autoscaling/v2/HorizontalPodAutoscaler",
-        "gateway.networking.k8s.io/v1/HTTPRoute",
-        "cert-manager.io/v1/Certificate",
-    ];
-    KINDS.map(str::to_owned).to_vec()
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Values {
+        allowed_kinds: Vec<Kind>,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Kind {
+        api_version: String,
+        kind: String,
+    }
+    const VALUES: &str = include_str!("../../../charts/odoofleet/values.yaml");
+    let values: Result<Values, _> = serde_saphyr::from_str(VALUES);
+    // Text that is compiled in, and read by a test. If it could not be read, charts could render nothing.
+    let kinds = values.map(|values| values.allowed_kinds).unwrap_or_default();
+    kinds.into_iter().map(|kind| format!("{}/{}", kind.api_version, kind.kind)).collect()
 }
 
 impl RunArgs {
     /// How long a stop of the operator may take.
     pub const fn shutdown(&self) -> Duration {
         Duration::from_secs(self.shutdown_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_flag_the_kinds_are_those_of_the_chart() {
+        let run = Cli::try_parse_from(["odoofleet", "run"]).unwrap();
+        let Command::Run(args) = run.command else { panic!("run is run") };
+        let text = include_str!("../../../charts/odoofleet/values.yaml");
+        let (_, list) = text.split_once("\nallowedKinds:\n").unwrap();
+        let entries = list.lines().take_while(|line| line.starts_with("  - "));
+        let kinds: Vec<String> = entries
+            .map(|line| {
+                let after = |key: &str| line.split_once(key).unwrap().1.split([',', '}']).next().unwrap().trim();
+                format!("{}/{}", after("apiVersion:"), after("kind:"))
+            })
+            .collect();
+        assert_eq!(args.allowed_kinds, kinds);
+        assert!(kinds.contains(&"apps/v1/Deployment".to_owned()), "{kinds:?}");
     }
 }

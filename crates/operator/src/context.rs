@@ -1,53 +1,48 @@
 //! What every controller needs.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::Store;
 use kube::{Api, Client};
-use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
 use odoofleet_helm::Pool;
+use parking_lot::Mutex;
 
-use crate::backoff::Backoff;
 use crate::charts::ChartStore;
-use crate::index::Index;
+use crate::controllers::environment::{Operations, Throttle};
+use crate::controllers::template::Freezing;
+use crate::fleet::SharedFleet;
 use crate::lease::Permit;
-use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::triggers::Triggers;
 
 /// What every controller needs. Made once.
 pub struct Context {
-    /// Client under the operator's own account.
+    /// Client under the operator's own account. It writes as long as the permit holds.
     pub client: Client,
     /// Settings.
     pub settings: Settings,
-    /// Our objects, as the watches brought them.
-    pub stores: Stores,
-    /// Releases, workloads and references, as the watches brought them.
-    pub index: Arc<Index>,
+    /// Everything that is known of the namespace.
+    pub fleet: Arc<SharedFleet>,
+    /// Watches that have not brought everything yet.
+    pub awaited: Awaited,
     /// Charts.
     pub charts: ChartStore,
     /// Helm workers.
     pub pool: Pool,
-    /// The permit under which they write.
-    pub permit: Permit,
-    /// What is remembered between two looks.
-    pub memory: Memory,
-    /// Who is to be looked at.
-    pub triggers: Triggers,
-    /// Pauses after errors.
-    pub backoff: Backoff,
+    /// The permit under which they and the client write.
+    pub permit: Arc<Permit>,
+    /// Operations that were handed to the pool.
+    pub operations: Operations,
+    /// Versions of templates that are being made.
+    pub freezing: Freezing,
+    /// When statuses were written last.
+    pub throttle: Throttle,
     /// Writes Events.
     pub recorder: Recorder,
     /// Figures.
     pub metrics: Arc<Metrics>,
-    /// From then on no worker of an earlier leader can write any more.
-    pub fence: Timestamp,
 }
 
 /// Settings of the operator.
@@ -60,26 +55,8 @@ pub struct Settings {
     pub charts_dir: PathBuf,
     /// Time zone of contracts that name none.
     pub time_zone: TimeZone,
-    /// Stops for a date's sake in an hour.
-    pub max_automatic_stops: u32,
-    /// Deletions in ten minutes.
-    pub max_stops: usize,
     /// Kinds that charts may render.
     pub allowed_kinds: Vec<String>,
-    /// Hosts from which addons may come.
-    pub allowed_git_hosts: Vec<String>,
-    /// Host of NodePorts.
-    pub node_address: Option<String>,
-}
-
-/// Our objects.
-pub struct Stores {
-    /// Environments.
-    pub environments: Store<OdooEnvironment>,
-    /// Customers.
-    pub customers: Store<OdooCustomer>,
-    /// Templates.
-    pub templates: Store<OdooTemplate>,
 }
 
 impl Context {
@@ -93,7 +70,39 @@ impl Context {
     }
 }
 
-/// How soon an object is looked at again although nothing told so: watches tell, this only covers what they lost.
-pub fn resync() -> Duration {
-    Duration::from_hours(6).mul_f64(rand::random_range(0.8..1.2))
+/// Watches that have not brought everything yet.
+#[derive(Default)]
+pub struct Awaited {
+    names: Mutex<BTreeSet<&'static str>>,
+    changed: tokio::sync::Notify,
+}
+
+impl Awaited {
+    /// Adds a watch.
+    pub fn expect(&self, name: &'static str) {
+        self.names.lock().insert(name);
+    }
+
+    /// Notes that a watch has brought everything.
+    pub fn arrived(&self, name: &'static str) {
+        if self.names.lock().remove(name) {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// The watches that are waited for.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.names.lock().iter().copied().collect()
+    }
+
+    /// Returns when every watch has brought everything once.
+    pub async fn all(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.names.lock().is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
 }

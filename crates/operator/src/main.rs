@@ -1,21 +1,20 @@
 //! The OdooFleet operator: `odoofleet run`, and `odoofleet crds` for those who install by hand.
 
 mod args;
-mod backoff;
 mod charts;
 mod clock;
 mod context;
 mod controllers;
 mod error;
-mod index;
+mod fleet;
 mod lease;
-mod memory;
+mod looks;
 mod metrics;
 mod report;
 mod run;
 mod server;
 mod telemetry;
-mod triggers;
+mod watches;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -26,12 +25,17 @@ fn main() -> anyhow::Result<()> {
         Command::Run(args) => {
             telemetry::init(args.log_format);
             tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
+                .worker_threads(threads())
                 .enable_all()
                 .build()?
                 .block_on(run::run(*args))
         }
     }
+}
+
+/// A look that computes must not keep the permit from being renewed: two at least.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |count| count.get().max(2))
 }
 
 #[allow(clippy::print_stdout, reason = "this is what the command is for")]

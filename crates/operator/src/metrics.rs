@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kube::runtime::reflector::Store;
 use odoofleet_api::OdooEnvironment;
 use odoofleet_api::environment::Phase;
 use odoofleet_helm::Pool;
@@ -17,7 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::index::Index;
+use crate::fleet::SharedFleet;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReconcileLabels {
@@ -61,7 +60,7 @@ fn helm_buckets() -> Histogram {
 
 impl Metrics {
     /// Registers everything.
-    pub fn new(pool: Pool, environments: Store<OdooEnvironment>, index: Arc<Index>) -> Self {
+    pub fn new(pool: Pool, fleet: Arc<SharedFleet>) -> Self {
         let mut registry = Registry::default();
         let operator = registry.sub_registry_with_prefix("odoo_operator");
         let reconciles = Family::default();
@@ -80,7 +79,7 @@ impl Metrics {
             helm_durations.clone(),
         );
         operator.register("leader", "1 while this operator holds the lease", leader.clone());
-        registry.register_collector(Box::new(Live { pool, environments, index }));
+        registry.register_collector(Box::new(Live { pool, fleet }));
         Self { registry, reconciles, durations, helm, helm_durations, leader }
     }
 
@@ -114,8 +113,7 @@ impl Metrics {
 /// Figures that are read when they are asked for: what is deleted has none left behind.
 struct Live {
     pool: Pool,
-    environments: Store<OdooEnvironment>,
-    index: Arc<Index>,
+    fleet: Arc<SharedFleet>,
 }
 
 impl std::fmt::Debug for Live {
@@ -138,7 +136,7 @@ impl Collector for Live {
             (
                 "odoo_operator_retained_releases",
                 "Releases that were kept when their environments were deleted",
-                count(self.index.releases.retained().len()),
+                count(self.fleet.with(|fleet| fleet.retained())),
             ),
         ];
         for (name, help, value) in gauges {
@@ -146,7 +144,8 @@ impl Collector for Live {
             let metric = encoder.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Gauge)?;
             gauge.encode(metric)?;
         }
-        let environments = self.environments.state();
+        let environments: Vec<Arc<OdooEnvironment>> =
+            self.fleet.with(|fleet| fleet.environments().map(|known| Arc::clone(&known.object)).collect());
         encode_each(
             &mut encoder,
             "odoo_environment_info",
@@ -170,7 +169,7 @@ impl Collector for Live {
             &environments,
             |environment, each| {
                 let phase = environment.status.as_ref().and_then(|status| status.phase);
-                [Phase::Pending, Phase::Running, Phase::Stopped, Phase::Error, Phase::Offline]
+                [Phase::Pending, Phase::Running, Phase::Stopped, Phase::Error, Phase::Offline, Phase::Deleting]
                     .into_iter()
                     .try_for_each(|one| each(&[("phase", format!("{one:?}"))], i64::from(phase == Some(one))))
             },
@@ -238,15 +237,16 @@ fn encode_each(
 mod tests {
     use std::collections::BTreeMap;
 
-    use k8s_openapi::api::core::v1::Secret;
-    use kube::api::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
-    use kube::runtime::reflector;
+    use jiff::Timestamp;
     use odoofleet_api::labels;
-    use odoofleet_helm::PoolConfig;
+    use odoofleet_core::fleet::{Change, Delta, Fleet, Settings, StoredRevision};
+    use odoofleet_core::release::Revision;
+    use odoofleet_helm::{PoolConfig, WorkerConfig};
 
     use super::*;
+    use crate::looks::Asking;
 
-    fn record(release: &str, revision: &str, retained: bool) -> PartialObjectMeta<Secret> {
+    fn record(release: &str, revision: &str, retained: bool) -> StoredRevision {
         let mut all: BTreeMap<String, String> =
             [("name", release), ("version", revision), ("status", "deployed"), (labels::CUSTOMER, "acme")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -254,33 +254,40 @@ mod tests {
         if retained {
             all.insert(labels::RETAINED_AT.to_owned(), "1700000000".to_owned());
         }
-        ObjectMeta { labels: Some(all), ..ObjectMeta::default() }.into_response_partial()
+        let revision = Revision::from_labels(&all, Timestamp::UNIX_EPOCH, "1").unwrap();
+        StoredRevision { revision, retained_hosts: vec![] }
     }
 
     #[test]
     fn retained_releases_are_counted_when_asked_for() {
-        let config = PoolConfig {
-            program: "/nonexistent".into(),
+        let worker =
+            WorkerConfig { program: "/nonexistent".into(), namespace: "odoo".to_owned(), environment: Vec::new() };
+        let pool = Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_secs(1) }).0;
+        let settings = Settings {
             namespace: "odoo".to_owned(),
-            environment: Vec::new(),
-            size: 1,
-            idle: Duration::from_secs(1),
+            allowed_git_hosts: vec![],
+            node_address: None,
+            max_stops: 1,
+            max_automatic_stops: 1,
+            fence: Timestamp::UNIX_EPOCH,
+            time_zone: jiff::tz::TimeZone::UTC,
         };
-        let index = Arc::new(Index::default());
-        let metrics = Metrics::new(Pool::new(config).0, reflector::store().0, Arc::clone(&index));
+        let fleet = Arc::new(SharedFleet::new(Fleet::new(settings), Asking::new().0));
+        let metrics = Metrics::new(pool, Arc::clone(&fleet));
         let shows = |count: usize| {
             let text = metrics.encode().unwrap();
             assert!(text.contains(&format!("\nodoo_operator_retained_releases {count}\n")), "{text}");
         };
+        let apply = |record| fleet.apply(Change::Releases(Delta::Applied(record)));
         shows(0);
-        index.releases.apply(&record("acme-prod", "1", true));
-        index.releases.apply(&record("acme-test", "1", true));
-        index.releases.apply(&record("acme-demo", "1", false));
+        apply(record("acme-prod", "1", true));
+        apply(record("acme-test", "1", true));
+        apply(record("acme-demo", "1", false));
         shows(2);
         // The next upgrade ends it.
-        index.releases.apply(&record("acme-test", "2", false));
+        apply(record("acme-test", "2", false));
         shows(1);
-        index.releases.remove(&record("acme-prod", "1", true));
+        fleet.apply(Change::Releases(Delta::Deleted(record("acme-prod", "1", true))));
         shows(0);
     }
 }

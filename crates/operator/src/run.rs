@@ -7,27 +7,32 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector;
 use kube::{Client, Config};
-use odoofleet_helm::{Event, Pool, PoolConfig};
+use odoofleet_core::fleet::{Fleet, Settings as FleetSettings};
+use odoofleet_helm::{Event, Pool, PoolConfig, WorkerConfig};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::args::RunArgs;
-use crate::backoff::Backoff;
 use crate::charts::ChartStore;
-use crate::context::{Context, Settings, Stores};
-use crate::controllers::{Drive, customer, drive, environment, template};
-use crate::index::{Index, Writers, start};
-use crate::lease::{Permit, compete};
-use crate::memory::Memory;
+use crate::context::{Awaited, Context, Settings};
+use crate::controllers::environment::{Operations, Throttle};
+use crate::controllers::template::Freezing;
+use crate::controllers::{customer, environment, template};
+use crate::error::chain;
+use crate::fleet::SharedFleet;
+use crate::lease::{self, Permit, Standing};
+use crate::looks::{Asking, Drive, Queues, drive};
 use crate::metrics::Metrics;
-use crate::server::{Health, router};
-use crate::triggers::{Queues, Triggers};
+use crate::server::{Health, Readiness, router};
+use crate::watches;
 
-/// Reconciles of environments at once. They wait for the API server most of the time.
-const CONCURRENCY: u16 = 64;
+/// Looks at environments at once. They wait for the API server most of the time.
+const CONCURRENCY: usize = 64;
+/// Looks at customers or templates at once.
+const ROLL_UP_CONCURRENCY: usize = 16;
 /// Customers and templates count their environments: a hundred changes a second make two counts, not a hundred.
 const ROLL_UP_REST: Duration = Duration::from_millis(500);
 /// A worker without work for so long is ended.
@@ -37,52 +42,77 @@ const WORKER_IDLE: Duration = Duration::from_mins(1);
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     // Two TLS providers can be linked in; one must be chosen before the first connection.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = client().await?;
+    let config = Config::infer().await.context("no cluster: neither KUBECONFIG nor a service account was found")?;
     let identity = args.identity.clone().unwrap_or_else(|| format!("operator-{:08x}", rand::random::<u32>()));
     let time_zone = TimeZone::get(&args.time_zone)
         .with_context(|| format!("--time-zone \"{}\" is not an IANA time zone", args.time_zone))?;
     let (pool, events) = Pool::new(pool_config(&args)?);
-    let (stores, writers) = stores();
-    let index = Arc::new(Index::default());
-    let metrics = Arc::new(Metrics::new(pool.clone(), stores.environments.clone(), Arc::clone(&index)));
-    let state = Arc::new(Mutex::new(vec!["leadership".to_owned()]));
+    let (asking, queues) = Asking::new();
+    let fleet = Arc::new(SharedFleet::new(Fleet::new(fleet_settings(&args, &time_zone)), asking));
+    let metrics = Arc::new(Metrics::new(pool.clone(), Arc::clone(&fleet)));
+    let state = Arc::new(Mutex::new(Readiness::Waiting(vec!["the lease".to_owned()])));
     let mut tasks = JoinSet::new();
     serve(&args, &metrics, &state, &mut tasks).await?;
 
-    let (mut leading, lease) = compete(client.clone(), &args.system_namespace, &args.lease_name, &identity).await?;
+    let (system, name) = (&args.system_namespace, &args.lease_name);
+    let permit = Arc::new(Permit::new(lease::ungated(&config)?, system, name, &identity, pool.clone()));
+    let (mut standing, lease) = lease::compete(&permit).await?;
     let stop = stop_signal()?;
     tokio::pin!(stop);
-    tracing::info!(identity, "waiting for the lease");
-    tokio::select! {
-        gained = leading.wait_for(|leading| *leading) => drop(gained.context("the lease cannot be watched")?),
+    let fence = tokio::select! {
+        fence = stand_by(&mut standing, &state) => fence?,
         () = &mut stop => return Ok(()),
-    }
+    };
     metrics.set_leader(true);
     tracing::info!(identity, "leading");
 
-    let (triggers, queues) = Triggers::new(&args.namespace);
-    let ctx = Arc::new(context(&args, client, identity, time_zone, pool, stores, index, metrics, triggers));
-    start(&ctx, &mut tasks, writers);
-    *state.lock() = Vec::new();
+    fleet.with(|fleet| fleet.set_fence(fence));
+    let client = lease::gated(&config, &permit)?;
+    let ctx = Arc::new(context(&args, client, Shared { identity, time_zone, permit, pool, fleet, metrics }));
+    watches::start(&ctx, &mut tasks);
     watch_readiness(&ctx, &state, &mut tasks);
     controllers(&ctx, queues, events, &mut tasks);
     let ended = tokio::select! {
         () = &mut stop => Ok(()),
-        lost = leading.wait_for(|leading| !*leading) => { drop(lost); Err(anyhow::anyhow!("the lease is lost")) }
+        lost = standing.wait_for(|standing| *standing == Standing::Lost) => {
+            drop(lost);
+            Err(anyhow::anyhow!("the lease is lost"))
+        }
         task = tasks.join_next() => Err(anyhow::anyhow!("a part of the operator ended: {task:?}")),
     };
     shut_down(&ctx, &args, ended.is_ok()).await;
+    // Whoever gives the lease back has nothing more to write.
+    tasks.shutdown().await;
     // Dropping the receiver releases the lease; the next operator need not wait for its end.
-    drop(leading);
+    drop(standing);
     let _ = tokio::time::timeout(Duration::from_secs(5), lease).await;
     ended
 }
 
-async fn client() -> anyhow::Result<Client> {
-    let mut config = Config::infer().await.context("no cluster: neither KUBECONFIG nor a service account was found")?;
-    config.read_timeout = None;
-    config.connect_timeout = Some(Duration::from_secs(10));
-    Ok(Client::try_from(config)?)
+/// What is there before this operator leads.
+struct Shared {
+    identity: String,
+    time_zone: TimeZone,
+    permit: Arc<Permit>,
+    pool: Pool,
+    fleet: Arc<SharedFleet>,
+    metrics: Arc<Metrics>,
+}
+
+/// Waits until this operator leads, and says meanwhile who does.
+async fn stand_by(standing: &mut watch::Receiver<Standing>, state: &Mutex<Readiness>) -> anyhow::Result<Timestamp> {
+    loop {
+        let now = standing.borrow_and_update().clone();
+        *state.lock() = match now {
+            Standing::Leads { fence } => return Ok(fence),
+            Standing::StandsBy { leader } => {
+                tracing::info!(leader, "standing by");
+                Readiness::StandsBy { leader }
+            }
+            Standing::Unknown | Standing::Lost => Readiness::Waiting(vec!["the lease".to_owned()]),
+        };
+        standing.changed().await.context("the lease cannot be watched")?;
+    }
 }
 
 fn pool_config(args: &RunArgs) -> anyhow::Result<PoolConfig> {
@@ -93,74 +123,60 @@ fn pool_config(args: &RunArgs) -> anyhow::Result<PoolConfig> {
         PASSED.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
     anyhow::ensure!(args.helm_worker.is_file(), "--helm-worker \"{}\" is not there", args.helm_worker.display());
     Ok(PoolConfig {
-        program: args.helm_worker.clone(),
-        namespace: args.namespace.clone(),
-        environment,
+        worker: WorkerConfig { program: args.helm_worker.clone(), namespace: args.namespace.clone(), environment },
         size: usize::from(args.workers),
         idle: WORKER_IDLE,
     })
 }
 
-fn stores() -> (Stores, Writers) {
-    let (environments, environments_writer) = reflector::store();
-    let (customers, customers_writer) = reflector::store();
-    let (templates, templates_writer) = reflector::store();
-    let stores = Stores { environments, customers, templates };
-    (stores, Writers { environments: environments_writer, customers: customers_writer, templates: templates_writer })
+fn fleet_settings(args: &RunArgs, time_zone: &TimeZone) -> FleetSettings {
+    FleetSettings {
+        namespace: args.namespace.clone(),
+        allowed_git_hosts: args.allowed_git_hosts.clone(),
+        node_address: args.node_address.clone(),
+        max_stops: args.max_stops,
+        max_automatic_stops: usize::try_from(args.max_automatic_stops).unwrap_or(usize::MAX),
+        // Set by whoever leads.
+        fence: Timestamp::MAX,
+        time_zone: time_zone.clone(),
+    }
 }
 
-#[allow(clippy::too_many_arguments, reason = "called once, to fill one struct")]
-fn context(
-    args: &RunArgs,
-    client: Client,
-    identity: String,
-    time_zone: TimeZone,
-    pool: Pool,
-    stores: Stores,
-    index: Arc<Index>,
-    metrics: Arc<Metrics>,
-    triggers: Triggers,
-) -> Context {
+fn context(args: &RunArgs, client: Client, shared: Shared) -> Context {
+    let Shared { identity, time_zone, permit, pool, fleet, metrics } = shared;
     let reporter = Reporter { controller: "odoofleet".to_owned(), instance: Some(identity.clone()) };
     Context {
         recorder: Recorder::new(client.clone(), reporter),
-        permit: Permit::new(client.clone(), &args.system_namespace, &args.lease_name, &identity, pool.clone()),
+        permit,
         charts: ChartStore::new(args.cache_dir.clone()),
         settings: Settings {
             namespace: args.namespace.clone(),
             identity,
             charts_dir: args.charts_dir.clone(),
             time_zone,
-            max_automatic_stops: args.max_automatic_stops,
-            max_stops: args.max_stops,
             allowed_kinds: args.allowed_kinds.clone(),
-            allowed_git_hosts: args.allowed_git_hosts.clone(),
-            node_address: args.node_address.clone(),
         },
-        // Earlier leaders' permits ended with their leases; their last requests may still be on the way.
-        fence: Timestamp::now() + Duration::from_secs(5),
-        index,
-        memory: Memory::default(),
-        backoff: Backoff::default(),
-        client,
-        stores,
-        pool,
+        awaited: Awaited::default(),
+        operations: Operations::default(),
+        freezing: Freezing::default(),
+        throttle: Throttle::default(),
         metrics,
-        triggers,
+        fleet,
+        client,
+        pool,
     }
 }
 
 async fn serve(
     args: &RunArgs,
     metrics: &Arc<Metrics>,
-    state: &Arc<Mutex<Vec<String>>>,
+    state: &Arc<Mutex<Readiness>>,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("--listen {} cannot be opened", args.listen))?;
-    let state = Arc::clone(state);
-    let health = Health { metrics: Arc::clone(metrics), missing: Arc::new(move || state.lock().clone()) };
+    let health = Health { metrics: Arc::clone(metrics), readiness: Arc::clone(state) };
     tasks.spawn(async move {
         if let Err(error) = axum::serve(listener, router(health)).await {
             tracing::error!(%error, "the metrics server ended");
@@ -170,49 +186,68 @@ async fn serve(
 }
 
 /// `/ready` names the watches that have not brought everything yet.
-fn watch_readiness(ctx: &Arc<Context>, state: &Arc<Mutex<Vec<String>>>, tasks: &mut JoinSet<()>) {
+fn watch_readiness(ctx: &Arc<Context>, state: &Arc<Mutex<Readiness>>, tasks: &mut JoinSet<()>) {
     let (ctx, state) = (Arc::clone(ctx), Arc::clone(state));
-    let names =
-        move |ctx: &Context| ctx.index.awaited.names().into_iter().map(|name| format!("the list of {name}")).collect();
+    let names = |ctx: &Context| {
+        let names = ctx.awaited.names().into_iter().map(|name| format!("the list of {name}"));
+        Readiness::Waiting(names.collect())
+    };
     *state.lock() = names(&ctx);
     tasks.spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_millis(200));
-        while !ctx.index.awaited.names().is_empty() {
+        while !ctx.awaited.names().is_empty() {
             tick.tick().await;
             *state.lock() = names(&ctx);
         }
-        state.lock().clear();
+        *state.lock() = Readiness::Ready;
         tracing::info!("ready");
         std::future::pending::<()>().await;
     });
 }
 
 fn controllers(ctx: &Arc<Context>, queues: Queues, events: UnboundedReceiver<Event>, tasks: &mut JoinSet<()>) {
-    let shared = Arc::clone(ctx);
-    tasks.spawn(async move { shared.permit.keep().await });
-    tasks.spawn(environment::operations::follow(Arc::clone(ctx), events));
+    tasks.spawn(environment::follow(Arc::clone(ctx), events));
+    tasks.spawn(retire_idle_workers(Arc::clone(ctx)));
+    let Queues { environments, customers, templates, charts } = queues;
     // No decision before every watch has brought everything: what is not known yet must not look like what is not there.
-    let shared = Arc::clone(ctx);
+    let (shared, metrics) = (Arc::clone(ctx), Arc::clone(&ctx.metrics));
     tasks.spawn(async move {
-        shared.index.awaited.all().await;
+        shared.awaited.all().await;
         let how = Drive { name: "environment", concurrency: CONCURRENCY, rest: Duration::ZERO };
-        let store = shared.stores.environments.clone();
-        drive(how, shared, store, queues.environments, environment::reconcile).await;
+        drive(how, metrics, environments, move |name| environment::look(name, Arc::clone(&shared))).await;
+    });
+    let (shared, metrics) = (Arc::clone(ctx), Arc::clone(&ctx.metrics));
+    tasks.spawn(async move {
+        shared.awaited.all().await;
+        let how = Drive { name: "customer", concurrency: ROLL_UP_CONCURRENCY, rest: ROLL_UP_REST };
+        drive(how, metrics, customers, move |name| customer::look(name, Arc::clone(&shared))).await;
+    });
+    let (shared, metrics) = (Arc::clone(ctx), Arc::clone(&ctx.metrics));
+    tasks.spawn(async move {
+        shared.awaited.all().await;
+        let how = Drive { name: "template", concurrency: ROLL_UP_CONCURRENCY, rest: ROLL_UP_REST };
+        drive(how, metrics, templates, move |name| template::look(name, Arc::clone(&shared))).await;
     });
     let shared = Arc::clone(ctx);
     tasks.spawn(async move {
-        shared.index.awaited.all().await;
-        let how = Drive { name: "customer", concurrency: 0, rest: ROLL_UP_REST };
-        let store = shared.stores.customers.clone();
-        drive(how, shared, store, queues.customers, customer::reconcile).await;
+        shared.awaited.all().await;
+        // Once for what went while nobody looked.
+        loop {
+            if let Err(error) = shared.freezing.remove_unused(&shared).await {
+                tracing::warn!(error = chain(&error), "archives of charts that no version names cannot be removed");
+            }
+            charts.notified().await;
+        }
     });
-    let shared = Arc::clone(ctx);
-    tasks.spawn(async move {
-        shared.index.awaited.all().await;
-        let how = Drive { name: "template", concurrency: 0, rest: ROLL_UP_REST };
-        let store = shared.stores.templates.clone();
-        drive(how, shared, store, queues.templates, template::reconcile).await;
-    });
+}
+
+/// Ends workers that had no work for a while.
+async fn retire_idle_workers(ctx: Arc<Context>) {
+    let mut tick = tokio::time::interval(WORKER_IDLE / 4);
+    loop {
+        tick.tick().await;
+        ctx.pool.retire_idle();
+    }
 }
 
 /// Lets running Helm operations finish while the lease is held; without it they end by their permits.
@@ -222,13 +257,7 @@ async fn shut_down(ctx: &Context, args: &RunArgs, leading: bool) {
         return;
     }
     tracing::info!("stopping");
-    let drained = async {
-        tokio::select! {
-            () = ctx.pool.drain() => {}
-            () = ctx.permit.keep() => {}
-        }
-    };
-    if tokio::time::timeout(args.shutdown(), drained).await.is_err() {
+    if tokio::time::timeout(args.shutdown(), ctx.pool.drain()).await.is_err() {
         tracing::warn!("Helm operations did not finish in time; the next operator recovers them");
     }
 }

@@ -11,8 +11,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use crate::cluster::ports::{Ports, require_free_for_operator};
-use crate::cluster::process::Daemons;
-use crate::cluster::{Layout, pki};
+use crate::layout::Layout;
+use crate::pki;
+use crate::process::Daemons;
 use crate::{exec, http, node, repo, ui};
 
 /// The namespace of the operator, and the name of its `ServiceAccount` and Helm release.
@@ -183,9 +184,11 @@ fn identity() -> String {
     format!("{}-{}", uname.nodename().to_string_lossy(), std::process::id())
 }
 
+/// One that stands by is ready, too, and does nothing: its answer begins in another way.
 fn is_ready(port: u16) -> bool {
     let within = Duration::from_secs(2);
-    http::get(&format!("http://127.0.0.1:{port}/ready"), within, within).is_ok_and(|answer| answer.status == 200)
+    let answer = http::get(&format!("http://127.0.0.1:{port}/ready"), within, within);
+    answer.is_ok_and(|answer| answer.status == 200 && answer.body.starts_with("ready"))
 }
 
 #[cfg(test)]

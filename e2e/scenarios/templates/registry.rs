@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::Result;
 
-struct Registry {
+/// A registry that runs until it is dropped.
+pub struct Registry {
     child: Child,
     folder: tempfile::TempDir,
     address: String,
@@ -28,7 +29,7 @@ impl Drop for Registry {
 const USERS: &str = include_str!("htpasswd");
 
 impl Registry {
-    async fn start(world: &World) -> anyhow::Result<Self> {
+    pub async fn start(world: &World) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
         let key = rcgen::KeyPair::generate()?;
@@ -69,7 +70,7 @@ impl Registry {
         anyhow::bail!("the registry does not listen: {}", std::fs::read_to_string(folder.path().join("registry.log"))?)
     }
 
-    async fn push(&self, world: &World, chart: &Chart, version: &str) -> anyhow::Result<()> {
+    pub async fn push(&self, world: &World, chart: &Chart, version: &str) -> anyhow::Result<()> {
         let archive = self.folder.path().join(format!("small-{version}.tgz"));
         std::fs::write(&archive, chart.archive()?)?;
         let authority = self.folder.path().join("ca.crt").to_string_lossy().into_owned();
@@ -87,12 +88,28 @@ impl Registry {
         ];
         world.helm(&arguments).await.map(drop)
     }
-}
 
-fn template(registry: &Registry, version: &str) -> serde_json::Value {
-    let mut template = e2e::template("private", version);
-    template["spec"]["chart"] = json!({ "oci": format!("{}/charts/small", registry.address), "version": "3.1.4" });
-    template
+    /// Template `private` of the chart that was pushed as 3.1.4.
+    pub fn template(&self, version: &str) -> serde_json::Value {
+        let mut template = e2e::template("private", version);
+        template["spec"]["chart"] = json!({ "oci": format!("{}/charts/small", self.address), "version": "3.1.4" });
+        template
+    }
+
+    /// Its certificate's authority.
+    pub fn authority(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.folder.path().join("ca.crt"))?)
+    }
+
+    /// Secret `registry` with which templates may pull.
+    pub fn pull_secret(&self) -> serde_json::Value {
+        let auth = json!({ "auths": { self.address.clone(): { "auth": STANDARD.encode("puller:canary-password") } } });
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+            "metadata": { "name": "registry", "labels": { "odoofleet.dev/registry": "true" } },
+            "stringData": { ".dockerconfigjson": auth.to_string() },
+        })
+    }
 }
 
 async fn wait_reason(world: &World, reason: &str, part: &str) -> Result {
@@ -111,11 +128,11 @@ async fn a_chart_comes_from_a_private_registry_with_its_own_authority_and_outliv
     let registry = Registry::start(&world).await?;
     registry.push(&world, &Chart::small("3.1.4"), "3.1.4").await?;
 
-    let mut template = template(&registry, "1");
+    let mut template = registry.template("1");
     world.apply(&template).await?;
     wait_reason(&world, "ChartUnavailable", "certificate").await?;
 
-    let authority = std::fs::read_to_string(registry.folder.path().join("ca.crt"))?;
+    let authority = registry.authority()?;
     world.apply(&json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "registry-ca", "labels": { "odoofleet.dev/shared": "true" } }, "data": { "ca.crt": authority } })).await?;
     template["spec"]["version"] = json!("2");
     template["spec"]["chart"]["caRef"] = json!({ "name": "registry-ca" });
@@ -126,14 +143,7 @@ async fn a_chart_comes_from_a_private_registry_with_its_own_authority_and_outliv
     template["spec"]["chart"]["pullSecretRef"] = json!({ "name": "registry" });
     world.apply(&template).await?;
     wait_reason(&world, "ReferenceNotFound", "registry").await?;
-    let auth = json!({ "auths": { registry.address.clone(): { "auth": STANDARD.encode("puller:canary-password") } } });
-    world
-        .apply(&json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
-            "metadata": { "name": "registry", "labels": { "odoofleet.dev/registry": "true" } },
-            "stringData": { ".dockerconfigjson": auth.to_string() },
-        }))
-        .await?;
+    world.apply(&registry.pull_secret()).await?;
     wait_reason(&world, "Accepted", "").await?;
     assert!(!world.log().contains("canary-password"));
 

@@ -28,6 +28,11 @@ use crate::template::LocalReference;
     status = "OdooEnvironmentStatus",
     derive = "PartialEq",
     doc = "One Odoo of one customer (production, staging, test …): one Helm release. Set replicas to 0 to stop it.",
+    // `oldSelf` is empty when an object is created, and only then does the rule say anything: a name cannot be changed, so an
+    // object that is older than the rule must stay editable, and lose its finalizer.
+    validation = Rule::new("oldSelf.hasValue() || size(self.metadata.name) <= 63")
+        .message("an environment's name may have at most 63 characters: its objects carry the name as a label")
+        .optional_old_self(true),
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
@@ -168,7 +173,7 @@ pub enum Stage {
 }
 
 /// Where an environment runs.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Placement {
     /// In this cluster.
     #[default]

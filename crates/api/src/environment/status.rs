@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::Reason;
 use crate::template::{WorkloadKind, WorkloadRole};
 
 /// What the operator knows of an environment.
@@ -18,7 +19,7 @@ pub struct OdooEnvironmentStatus {
     pub phase: Option<Phase>,
     /// Why the phase is what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
     /// The reason for people: what, why, what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -79,6 +80,9 @@ pub struct OdooEnvironmentStatus {
     /// Value of annotation `odoofleet.dev/restartedAt` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_restart_at: Option<String>,
+    /// The restart that is going on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartStatus>,
     /// Conditions: Ready, Available, Released; Reconciling, Stalled and Drifted while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -97,6 +101,8 @@ pub enum Phase {
     Error,
     /// At the customer's, out of reach.
     Offline,
+    /// It is being deleted; `reason` and `message` say what is waited for.
+    Deleting,
 }
 
 /// A way in.
@@ -228,6 +234,10 @@ pub enum Action {
     Start,
     Stop,
     Restart,
+    /// The release is scaled to zero and kept, because its environment is deleted.
+    Retain,
+    /// Volumes and generated Secrets are removed, because its environment is deleted under policy Delete.
+    RemoveData,
 }
 
 /// An operation that is over.
@@ -270,7 +280,7 @@ pub enum Outcome {
 #[serde(rename_all = "camelCase")]
 pub struct LastFailure {
     /// Reason, such as `OutOfMemory`.
-    pub reason: String,
+    pub reason: Reason,
     /// Pod and container.
     pub pod: String,
     /// Container.
@@ -285,6 +295,18 @@ pub struct LastFailure {
     pub restarts: i32,
 }
 
+/// A restart that is going on.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RestartStatus {
+    /// Value of annotation `odoofleet.dev/restartedAt` that asked for it.
+    pub requested: String,
+    /// UIDs of the pods that were there when it was asked for and are still to be replaced: each is replaced once, whatever
+    /// anybody's clock says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<String>,
+}
+
 /// Helm operations that failed in a row for the same inputs.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -292,7 +314,7 @@ pub struct Failures {
     /// How many.
     pub count: i32,
     /// Reason of the last.
-    pub reason: String,
+    pub reason: Reason,
     /// Message of the last.
     pub message: String,
     /// Whether another try makes no sense before an input changes.

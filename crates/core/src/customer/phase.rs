@@ -26,7 +26,7 @@ pub struct CustomerState {
 }
 
 /// A stop that the state asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// Which environments.
     pub scope: StopScope,

@@ -3,21 +3,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use odoofleet_api::OdooCustomer;
 use odoofleet_api::conditions::{ConditionStatus, ConditionType, Reason, Wanted, merge};
-use odoofleet_api::customer::{CustomerPhase, CustomerStop, DeploymentType, EnvironmentCounts, OdooCustomerStatus};
+use odoofleet_api::customer::{CustomerPhase, DeploymentType, EnvironmentCounts, OdooCustomerStatus};
 use odoofleet_api::environment::{Phase, Placement};
 use odoofleet_api::labels;
 
 use super::phase::{CustomerState, Invalid};
-use super::stops::StopDecision;
-
-/// What a roll-up needs to know of an environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RollupEnvironment {
-    /// Its phase, if it has one yet.
-    pub phase: Option<Phase>,
-    /// Where it runs.
-    pub placement: Placement,
-}
+use super::stops::{StopDecision, Waiting};
 
 /// A customer's environments, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,31 +19,33 @@ pub struct Rollup {
     pub deployment_type: Option<DeploymentType>,
 }
 
-/// Counts environments.
-pub fn rollup(environments: impl IntoIterator<Item = RollupEnvironment>) -> Rollup {
-    let mut counts = EnvironmentCounts::default();
-    let (mut here, mut there) = (false, false);
-    for environment in environments {
-        counts.total += 1;
-        match environment.placement {
-            Placement::Cluster => here = true,
-            Placement::Offline => there = true,
+impl Rollup {
+    /// Counts environments, given as how many there are in each phase and place.
+    pub fn of(groups: impl IntoIterator<Item = ((Option<Phase>, Placement), i32)>) -> Self {
+        let mut counts = EnvironmentCounts::default();
+        let (mut here, mut there) = (false, false);
+        for ((phase, placement), number) in groups.into_iter().filter(|(_, number)| *number > 0) {
+            counts.total += number;
+            match placement {
+                Placement::Cluster => here = true,
+                Placement::Offline => there = true,
+            }
+            match phase {
+                Some(Phase::Running) => counts.running += number,
+                Some(Phase::Stopped) => counts.stopped += number,
+                Some(Phase::Error) => counts.error += number,
+                Some(Phase::Pending | Phase::Deleting) | None => counts.pending += number,
+                Some(Phase::Offline) => {}
+            }
         }
-        match environment.phase {
-            Some(Phase::Running) => counts.running += 1,
-            Some(Phase::Stopped) => counts.stopped += 1,
-            Some(Phase::Error) => counts.error += 1,
-            Some(Phase::Pending) | None => counts.pending += 1,
-            Some(Phase::Offline) => {}
-        }
+        let deployment_type = match (here, there) {
+            (true, true) => Some(DeploymentType::Mixed),
+            (true, false) => Some(DeploymentType::Online),
+            (false, true) => Some(DeploymentType::Offline),
+            (false, false) => None,
+        };
+        Self { counts, deployment_type }
     }
-    let deployment_type = match (here, there) {
-        (true, true) => Some(DeploymentType::Mixed),
-        (true, false) => Some(DeploymentType::Online),
-        (false, true) => Some(DeploymentType::Offline),
-        (false, false) => None,
-    };
-    Rollup { counts, deployment_type }
 }
 
 /// The status that follows. A spec that contradicts itself leaves phase and stop as they were.
@@ -61,13 +54,14 @@ pub fn derive(
     state: &Result<CustomerState, Invalid>,
     decision: &StopDecision,
     rollup: Rollup,
+    holders: usize,
     now: &Time,
 ) -> OdooCustomerStatus {
     let old = customer.status.clone().unwrap_or_default();
     let generation = customer.metadata.generation.unwrap_or_default();
     let paused = customer.spec.paused.unwrap_or_default();
     let (phase, stop) = match state {
-        Ok(state) if !paused => (Some(state.phase), in_force(decision)),
+        Ok(state) if !paused => (Some(state.phase), decision.in_force.clone()),
         _ => (old.phase, old.stop.clone()),
     };
     let requested = customer.metadata.annotations.as_ref().and_then(|all| all.get(labels::REQUESTED_AT));
@@ -78,14 +72,7 @@ pub fn derive(
         environments: Some(rollup.counts),
         stop,
         last_handled_reconcile_at: requested.cloned().or(old.last_handled_reconcile_at),
-        conditions: merge(&old.conditions, conditions(customer, state, decision, rollup), generation, now),
-    }
-}
-
-fn in_force(decision: &StopDecision) -> Option<CustomerStop> {
-    match decision {
-        StopDecision::InForce { stop, .. } => Some(stop.clone()),
-        StopDecision::None | StopDecision::Waiting { .. } => None,
+        conditions: merge(&old.conditions, conditions(customer, state, decision, holders), generation, now),
     }
 }
 
@@ -93,7 +80,7 @@ fn conditions(
     customer: &OdooCustomer,
     state: &Result<CustomerState, Invalid>,
     decision: &StopDecision,
-    rollup: Rollup,
+    holders: usize,
 ) -> Vec<Wanted> {
     let ready = |status: bool, reason, message: String| Wanted {
         type_: ConditionType::Ready,
@@ -101,8 +88,8 @@ fn conditions(
         reason,
         message,
     };
-    if customer.metadata.deletion_timestamp.is_some() && rollup.counts.total > 0 {
-        let message = format!("deleting: in use by {} environment(s); delete them first", rollup.counts.total);
+    if customer.metadata.deletion_timestamp.is_some() {
+        let message = format!("deleting: in use by {holders} environment(s); delete them first");
         return vec![ready(false, Reason::InUse, message)];
     }
     if customer.spec.paused.unwrap_or_default() {
@@ -123,16 +110,16 @@ fn conditions(
             };
             vec![ready(false, Reason::InvalidSpec, message), stalled]
         }
-        (Ok(_), StopDecision::Waiting { reason, message }) => vec![ready(true, *reason, message.clone())],
-        (Ok(_), StopDecision::InForce { stop, .. }) => {
-            let reason = match stop.reason.as_str() {
-                "CustomerTerminated" => Reason::CustomerTerminated,
-                "CustomerExpired" => Reason::CustomerExpired,
-                _ => Reason::CustomerSuspended,
-            };
-            vec![ready(true, reason, format!("environments are stopped since {}; their data is kept", stop.since))]
+        (Ok(_), StopDecision { waiting: Some(Waiting { finding, .. }), .. }) => {
+            vec![ready(true, finding.reason.clone(), finding.message.clone())]
         }
-        (Ok(state), StopDecision::None) => vec![ready(true, Reason::Accepted, sentence(state.phase).to_owned())],
+        (Ok(_), StopDecision { in_force: Some(stop), .. }) => {
+            let message = format!("environments are stopped since {}; their data is kept", stop.since);
+            vec![ready(true, stop.reason.clone(), message)]
+        }
+        (Ok(state), StopDecision { in_force: None, waiting: None, .. }) => {
+            vec![ready(true, Reason::Accepted, sentence(state.phase).to_owned())]
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use odoofleet_api::conditions::Reason;
-use odoofleet_api::environment::{Action, OdooEnvironmentStatus};
+use odoofleet_api::environment::{Action, OdooEnvironmentStatus, Phase};
 
-use super::Refusal;
+use crate::finding::Finding;
 
 /// So long does an environment that was taken down count.
 pub const WINDOW: Duration = Duration::from_mins(10);
@@ -42,7 +42,7 @@ impl Brake {
     }
 
     /// Why an environment waits, and what to do.
-    pub fn refusal(self, cause: Cause, environment: &str) -> Refusal {
+    pub fn finding(self, cause: Cause, environment: &str) -> Finding {
         let (what, way_out) = match cause {
             Cause::Customer => {
                 ("stops", format!("stop this one yourself: kubectl scale oenv {environment} --replicas=0"))
@@ -58,16 +58,18 @@ impl Brake {
             "held: {} environments were stopped or deleted within ten minutes, and more {what} at once may be a mistake; it goes on by itself as time passes, or {way_out}",
             self.most()
         );
-        Refusal::new(Reason::HeldByBrake, message)
+        Finding::new(Reason::HeldByBrake, message)
     }
 }
 
-/// Whether a status says that its customer's state stopped the environment within the window. It outlives the operator.
-pub fn was_stopped_lately(status: &OdooEnvironmentStatus, now: Timestamp) -> bool {
-    let by_customer = status.reason.as_deref().is_some_and(|reason| reason.starts_with("Customer"));
-    let last = status.history.iter().find(|entry| entry.action == Action::Stop);
-    let window = jiff::SignedDuration::try_from(WINDOW).unwrap_or_default();
-    by_customer && last.is_some_and(|entry| now.duration_since(entry.started_at.0) < window)
+/// When a status says that the environment was taken down without having been asked for by name, if it was: its customer's state
+/// stopped it, or its deletion scales it down. The record outlives the operator.
+pub fn taken_down_at(status: &OdooEnvironmentStatus) -> Option<Timestamp> {
+    let customers =
+        matches!(status.reason, Some(Reason::CustomerSuspended | Reason::CustomerExpired | Reason::CustomerTerminated));
+    let deleted = status.phase == Some(Phase::Deleting);
+    let last = status.history.iter().find(|entry| entry.action == Action::Stop).filter(|_| customers || deleted)?;
+    Some(last.started_at.0)
 }
 
 #[cfg(test)]
@@ -84,10 +86,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_counts_for_ten_minutes_if_the_customer_is_its_reason() {
-        let now = Timestamp::from_second(10_000).unwrap();
-        let status = |reason: &str, ago: i64| {
-            let at = Time(Timestamp::from_second(10_000 - ago).unwrap());
+    fn a_stop_counts_if_nobody_asked_for_it_by_name() {
+        let status = |reason: Reason, phase: Phase| {
+            let at = Time(Timestamp::from_second(9).unwrap());
             let stop = HistoryEntry {
                 action: Action::Stop,
                 outcome: Outcome::Succeeded,
@@ -100,20 +101,23 @@ mod tests {
                 message: None,
             };
             OdooEnvironmentStatus {
-                reason: Some(reason.into()),
+                reason: Some(reason),
+                phase: Some(phase),
                 history: vec![stop],
                 ..OdooEnvironmentStatus::default()
             }
         };
-        assert!(was_stopped_lately(&status("CustomerSuspended", 599), now));
-        assert!(!was_stopped_lately(&status("CustomerSuspended", 600), now));
-        assert!(!was_stopped_lately(&status("Stopped", 5), now));
+        let counted = |reason, phase| taken_down_at(&status(reason, phase)).map(Timestamp::as_second);
+        assert_eq!(counted(Reason::CustomerSuspended, Phase::Stopped), Some(9));
+        assert_eq!(counted(Reason::Deleting, Phase::Deleting), Some(9));
+        assert_eq!(counted(Reason::Stopped, Phase::Stopped), None, "somebody scaled it");
+        assert_eq!(counted(Reason::CustomerNotFound, Phase::Stopped), None, "that stops nobody");
     }
 
     #[test]
     fn the_way_out_names_the_environment() {
         let brake = Brake { limit: 20, fleet: 3 };
-        assert!(brake.refusal(Cause::Customer, "acme-prod").message.contains("scale oenv acme-prod --replicas=0"));
-        assert!(brake.refusal(Cause::Deletion, "acme-prod").message.contains("allow-deletion=acme-prod"));
+        assert!(brake.finding(Cause::Customer, "acme-prod").message.contains("scale oenv acme-prod --replicas=0"));
+        assert!(brake.finding(Cause::Deletion, "acme-prod").message.contains("allow-deletion=acme-prod"));
     }
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use odoofleet_api::conditions::Reason;
 
-use super::Refusal;
+use crate::finding::Finding;
 use crate::observed::{Certificate, FoundCertificate};
 
 /// So long before its end a certificate is mentioned. Issuers renew a month before.
@@ -15,42 +15,51 @@ pub struct Judgement {
     /// Whether every host has a valid one.
     pub ready: bool,
     /// What is to be said of all of them.
-    pub words: Refusal,
+    pub words: Finding,
     /// What is wrong with the main host's. An alias whose DNS is not there yet does not hold up the environment.
-    pub main: Option<Refusal>,
+    pub main: Option<Finding>,
 }
 
 /// Judges the certificates. None if no host is served by TLS here.
 pub fn judge(certificates: &[Certificate], main_host: Option<&str>, now: Timestamp) -> Option<Judgement> {
     let hosts = || certificates.iter().flat_map(|one| one.hosts.iter().map(move |host| (host.as_str(), one)));
     hosts().next()?;
-    let problems: Vec<(&str, Refusal)> =
-        hosts().filter_map(|(host, one)| problem(host, one, now).map(|refusal| (host, refusal))).collect();
-    let main = problems.iter().find(|(host, _)| Some(*host) == main_host).map(|(_, refusal)| refusal.clone());
+    let problems: Vec<(&str, Finding)> =
+        hosts().filter_map(|(host, one)| problem(host, one, now).map(|finding| (host, finding))).collect();
+    let main = problems.iter().find(|(host, _)| Some(*host) == main_host).map(|(_, finding)| finding.clone());
     let words = match (&main, problems.first()) {
-        (Some(refusal), _) | (None, Some((_, refusal))) => refusal.clone(),
-        (None, None) => Refusal::new(Reason::Accepted, valid(certificates, now)),
+        (Some(finding), _) | (None, Some((_, finding))) => finding.clone(),
+        (None, None) => Finding::new(Reason::Accepted, valid(certificates, now)),
     };
     Some(Judgement { ready: problems.is_empty(), words, main })
 }
 
-fn problem(host: &str, certificate: &Certificate, now: Timestamp) -> Option<Refusal> {
+/// When time alone changes what is to be said of certificates next: one is soon to end, or ends.
+pub fn next_change(certificates: &[Certificate], now: Timestamp) -> Option<Timestamp> {
+    let ends = certificates.iter().filter_map(|one| match &one.found {
+        Some(FoundCertificate::Certificate { not_after, .. }) => Some(*not_after),
+        _ => None,
+    });
+    ends.flat_map(|end| [end - SOON, end]).filter(|moment| *moment > now).min()
+}
+
+fn problem(host: &str, certificate: &Certificate, now: Timestamp) -> Option<Finding> {
     let secret = &certificate.secret;
     match &certificate.found {
-        None => Some(Refusal::new(
+        None => Some(Finding::new(
             Reason::WaitingForCertificate,
             format!(
                 "there is no certificate for host \"{host}\" in Secret \"{secret}\" yet: an issuer makes one when the DNS of the host leads here"
             ),
         )),
-        Some(FoundCertificate::Unreadable) => Some(Refusal::new(
+        Some(FoundCertificate::Unreadable) => Some(Finding::new(
             Reason::CertificateMismatch,
             format!("Secret \"{secret}\" for host \"{host}\" holds no certificate that can be read in tls.crt"),
         )),
-        Some(FoundCertificate::Certificate { not_after, .. }) if *not_after <= now => Some(Refusal::new(
+        Some(FoundCertificate::Certificate { not_after, .. }) if *not_after <= now => Some(Finding::new(
             Reason::CertificateExpired,
             format!(
-                "the certificate of host \"{host}\" in Secret \"{secret}\" has expired at {not_after}: renew it, or see why its issuer did not"
+                "the certificate of host \"{host}\" in Secret \"{secret}\" has expired at {not_after:.0}: renew it, or see why its issuer did not"
             ),
         )),
         Some(FoundCertificate::Certificate { names, .. }) if !names.iter().any(|name| covers(name, host)) => {
@@ -58,7 +67,7 @@ fn problem(host: &str, certificate: &Certificate, now: Timestamp) -> Option<Refu
                 "the certificate in Secret \"{secret}\" is for \"{}\", not for host \"{host}\"",
                 names.join("\", \"")
             );
-            Some(Refusal::new(Reason::CertificateMismatch, message))
+            Some(Finding::new(Reason::CertificateMismatch, message))
         }
         Some(FoundCertificate::Certificate { .. }) => None,
     }
@@ -112,7 +121,7 @@ mod tests {
             let judged = judge(&[certificate("erp.acme.cn", found)], Some("erp.acme.cn"), at(10)).unwrap();
             assert_eq!(
                 (judged.main.map(|main| main.reason), judged.ready),
-                (expected, expected.is_none()),
+                (expected.clone(), expected.is_none()),
                 "{found:?}"
             );
         }

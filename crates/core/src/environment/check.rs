@@ -4,20 +4,20 @@
 //! would end an Odoo that people work with. So what its pods begin with is tried first, in a pod of its own that the chart
 //! describes, and only then the release is upgraded.
 
-use odoofleet_api::Object;
+use std::time::Duration;
+
+use jiff::Timestamp;
 use odoofleet_api::conditions::Reason;
-use serde_json::json;
 
-use super::Refusal;
 use super::diagnosis::{self, Diagnosis};
-use super::plan::Situation;
 use super::validate::Validated;
-use crate::digest;
+use crate::finding::Finding;
 use crate::observed::{Check, Running};
-use crate::values::BoundValue;
+use crate::release::History;
+use crate::task::Evidence;
 
-/// Inputs with which Odoo's pods begin.
-const INPUTS: [&str; 5] = ["image", "addonsImage", "git", "modules", "odooVersion"];
+/// How late a watch may tell of a pod. One that is not seen by then has gone again.
+const UNSEEN: Duration = Duration::from_secs(30);
 
 /// What has to happen before an upgrade.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,34 +26,49 @@ pub enum First {
     Nothing,
     /// The pod is to be started.
     Start,
-    /// It has not succeeded yet.
-    Wait(Refusal),
+    /// It has not succeeded yet. The flag says that somebody must mend something before it can.
+    Wait(Finding, bool),
+    /// It was started and is not seen yet; from that moment on it is missing.
+    Expect(Finding, Timestamp),
+    /// It has ended for good without success: that counts as a failure, and the pod is of no more use.
+    Failed(Finding),
 }
 
-/// Digest of the final values with which Odoo's pods begin. It holds no secret: those inputs only name them.
-pub fn digest(bound: &[BoundValue], composed: &Object, odoo_version: &str) -> String {
-    let begins = |input: &str| INPUTS.iter().any(|name| input.split('.').next() == Some(name));
-    let values: Vec<_> = bound
-        .iter()
-        .filter(|value| begins(&value.input))
-        .map(|value| json!([value.to.to_string(), value.to.get(composed)]))
-        .collect();
-    digest::base32(digest::canonical(&json!([odoo_version, values])).as_bytes())
-}
-
-/// What has to happen before an upgrade. Where nothing serves, there is nothing to protect.
-pub fn first(situation: &Situation<'_>) -> First {
-    let Situation { wanted, running, .. } = situation;
-    let known = situation.history.newest().and_then(|newest| newest.ownership.check.as_deref());
-    if !situation.has_check || wanted.replicas == 0 || known == Some(&wanted.check) || !running.serves() {
+/// What has to happen before an upgrade. Where nothing serves, there is nothing to protect. `failed` is when these inputs failed
+/// last: a pod that was started before is over.
+pub fn first(
+    wanted: &Validated,
+    history: &History,
+    running: &Running,
+    evidence: Option<&Evidence>,
+    failed: Option<Timestamp>,
+    now: Timestamp,
+) -> First {
+    let known = history.newest().and_then(|newest| newest.ownership.check.as_deref());
+    let success = evidence.filter(|evidence| evidence.inputs == wanted.inputs).and_then(|one| one.result.as_ref().ok());
+    let nothing_to_check = success.is_some_and(|success| success.nothing_to_check);
+    if nothing_to_check || wanted.replicas == 0 || known == Some(&wanted.check) || !running.serves() {
         return First::Nothing;
     }
     match running.check.as_ref().filter(|check| check.digest == wanted.check) {
         Some(check) if check.succeeded => First::Nothing,
-        Some(check) if check.inputs == wanted.inputs && !check.pod.finished && !check.pod.deleting => {
-            First::Wait(tell(check, running).0)
+        Some(check) if check.inputs != wanted.inputs || check.pod.deleting => First::Start,
+        Some(check) if check.pod.finished => First::Failed(describe(check, running).0),
+        Some(check) => {
+            let (finding, in_vain) = describe(check, running);
+            First::Wait(finding, in_vain)
         }
-        _ => First::Start,
+        None => {
+            let started = success.and_then(|success| success.check_started);
+            let open = started.filter(|started| failed.is_none_or(|failed| failed < *started));
+            match open.map(|started| started + UNSEEN) {
+                Some(until) if now < until => {
+                    let message = "the pod in which the change is tried is not seen yet";
+                    First::Expect(Finding::new(Reason::Checking, message), until)
+                }
+                _ => First::Start,
+            }
+        }
     }
 }
 
@@ -68,21 +83,25 @@ pub fn read_label(text: &str) -> Option<(String, String)> {
 }
 
 /// How a check stands, and whether somebody must mend something before it can succeed.
-pub fn tell(check: &Check, running: &Running) -> (Refusal, bool) {
+fn describe(check: &Check, running: &Running) -> (Finding, bool) {
     let name = &check.pod.name;
     match diagnosis::of_pod(&check.pod, running) {
         Some(Diagnosis::Broken(found)) => {
             let message =
                 format!("the change was tried in pod \"{name}\" and is not made, what ran goes on: {}", found.message);
-            (Refusal::new(found.reason, message), true)
+            (Finding::new(found.reason, message), true)
         }
         Some(Diagnosis::Waiting(found)) => {
             let message = format!("the change waits for pod \"{name}\", in which it is tried first: {}", found.message);
-            (Refusal::new(found.reason, message), false)
+            (Finding::new(found.reason, message), false)
+        }
+        _ if check.pod.finished => {
+            let message = format!("the change was tried in pod \"{name}\", which ended without success");
+            (Finding::new(Reason::ContainerFailed, message), true)
         }
         _ => {
             let message = format!("the change is tried in pod \"{name}\" before it replaces what runs");
-            (Refusal::new(Reason::Checking, message), false)
+            (Finding::new(Reason::Checking, message), false)
         }
     }
 }
@@ -90,23 +109,10 @@ pub fn tell(check: &Check, running: &Running) -> (Refusal, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::values::ValuePath;
 
     #[test]
-    fn the_digest_follows_what_odoos_pods_begin_with_and_nothing_else() {
-        let bound = |to: &str, input: &str| BoundValue {
-            to: ValuePath::parse(to).unwrap(),
-            input: input.to_owned(),
-            value: None,
-        };
-        let bound = [bound("git.customerAddons", "git.customerAddons"), bound("image", "image"), bound("size", "size")];
-        let of = |values: serde_json::Value| digest(&bound, values.as_object().unwrap(), "18.0");
-        let before = of(json!({ "image": { "tag": "18.0-1" }, "size": "S" }));
-        assert_eq!(before, of(json!({ "image": { "tag": "18.0-1" }, "size": "L", "other": 1 })));
-        assert_ne!(before, of(json!({ "image": { "tag": "18.0-2" }, "size": "S" })));
-        assert_ne!(before, of(json!({ "image": { "tag": "18.0-1" }, "git": { "customerAddons": [{ "ref": "v2" }] } })));
-        assert_ne!(before, digest(&bound, json!({ "image": { "tag": "18.0-1" } }).as_object().unwrap(), "19.0"));
-        let (digest, inputs) = (before, "a".repeat(8));
+    fn the_label_of_a_check_fits_and_is_read_again() {
+        let (digest, inputs) = ("a".repeat(52), "b".repeat(8));
         let label = format!("{digest}-{inputs}");
         assert!(label.len() <= 63, "a label holds no more");
         assert_eq!(read_label(&label), Some((digest, inputs)));

@@ -6,8 +6,9 @@ use odoofleet_api::environment::OdooEnvironmentSpec;
 use serde_json::{Value, json};
 
 use super::references::{ObjectKind, ObjectName, References, VersionView};
-use super::{Refusal, check};
-use crate::values::{BoundValue, Inputs, Layer, Layers, PathError, ValuePath, apply_bindings, bound_layer};
+use crate::digest;
+use crate::finding::Finding;
+use crate::values::{BoundValue, Inputs, Layer, Layers, PathError, ValuePath, apply_bindings, told_violations};
 
 /// One value from a Secret or ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,45 +45,58 @@ impl Values {
         version: &VersionView,
         inputs: &Inputs,
         references: &References,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Finding> {
         let content = &version.content;
         let bound = apply_bindings(&content.bindings, inputs)
-            .map_err(|error| Refusal::new(Reason::TemplateNotReady, error.to_string()))?;
+            .map_err(|error| Finding::new(Reason::TemplateNotReady, error.to_string()))?;
         check_required(&content.required, inputs)?;
         check_bound(version, inputs)?;
         check_collisions(spec, &bound, &content.secret_value_paths())?;
         let (fed, fed_digests) = fed_values(spec, references)?;
 
-        let invalid = |error: PathError| Refusal::new(Reason::ValueNotAllowed, error.to_string());
-        let mut fed_layer = Object::new();
-        for value in &fed {
-            value.to.set(&mut fed_layer, json!("")).map_err(invalid)?;
-        }
+        let invalid = |error: PathError| Finding::new(Reason::ValueNotAllowed, error.to_string());
+        let fed_places = fed.iter().map(|value| (value.to.clone(), json!("")));
+        let bound_places = bound.iter().filter_map(|item| Some((item.to.clone(), item.value.clone()?)));
         let mut layers = Layers::default();
+        layers.push(Layer::Chart, version.chart.values.clone());
         layers.push(Layer::Template, content.values.clone());
         layers.push(Layer::Environment, spec.values.clone());
-        layers.push(Layer::ValuesFrom, fed_layer);
-        layers.push(Layer::Input, bound_layer(&bound).map_err(invalid)?);
-        let composed = layers.composed();
+        layers.set(Layer::ValuesFrom, fed_places).map_err(invalid)?;
+        layers.set(Layer::Input, bound_places).map_err(invalid)?;
         check_schema(version, &layers, &fed)?;
-        let check = check::digest(&bound, &composed, &content.odoo_version);
+        let composed = layers.over_chart();
+        let check = check_digest(&bound, &composed, &content.odoo_version);
         Ok(Self { composed, fed, fed_digests, live_paths: content.live_paths(), check })
     }
 }
 
-fn check_required(required: &[String], inputs: &Inputs) -> Result<(), Refusal> {
+/// Inputs with which Odoo's pods begin.
+const BEGINNINGS: [&str; 5] = ["image", "addonsImage", "git", "modules", "odooVersion"];
+
+/// Digest of the final values with which Odoo's pods begin. It holds no secret: those inputs only name them.
+fn check_digest(bound: &[BoundValue], composed: &Object, odoo_version: &str) -> String {
+    let begins = |input: &str| BEGINNINGS.iter().any(|name| input.split('.').next() == Some(name));
+    let values: Vec<_> = bound
+        .iter()
+        .filter(|value| begins(&value.input))
+        .map(|value| json!([value.to.to_string(), value.to.get(composed)]))
+        .collect();
+    digest::base32(digest::canonical(&json!([odoo_version, values])).as_bytes())
+}
+
+fn check_required(required: &[String], inputs: &Inputs) -> Result<(), Finding> {
     let missing: Vec<&str> = required.iter().map(String::as_str).filter(|name| inputs.get(name).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(Finding::new(
         Reason::InputRequired,
         format!("the template requires \"spec.{}\": set it", missing.join("\", \"spec.")),
     ))
 }
 
 /// An input that is set and reaches no value would be a wish that nobody hears.
-fn check_bound(version: &VersionView, inputs: &Inputs) -> Result<(), Refusal> {
+fn check_bound(version: &VersionView, inputs: &Inputs) -> Result<(), Finding> {
     let covers = |from: &str, input: &str| {
         from == input
             || input.strip_prefix(from).is_some_and(|rest| rest.starts_with('.'))
@@ -99,15 +113,15 @@ fn check_bound(version: &VersionView, inputs: &Inputs) -> Result<(), Refusal> {
         "template \"{}\" does not bind \"spec.{deaf}\" to a value of its chart: remove the field, or add a binding to the template",
         version.template
     );
-    Err(Refusal::new(Reason::InputNotBound, message))
+    Err(Finding::new(Reason::InputNotBound, message))
 }
 
 fn check_collisions(
     spec: &OdooEnvironmentSpec,
     bound: &[BoundValue],
     secret_paths: &[ValuePath],
-) -> Result<(), Refusal> {
-    let refuse = |message: String| Err(Refusal::new(Reason::ValueNotAllowed, message));
+) -> Result<(), Finding> {
+    let refuse = |message: String| Err(Finding::new(Reason::ValueNotAllowed, message));
     for item in bound {
         if sets(&spec.values, &item.to) {
             return refuse(item.collision("spec.values", &item.to));
@@ -123,7 +137,7 @@ fn check_collisions(
     }
     for from in &spec.values_from {
         let target = ValuePath::parse(&from.target_path)
-            .map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
+            .map_err(|error| Finding::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
         if let Some(item) = bound.iter().find(|item| item.value.is_some() && item.to.overlaps(&target)) {
             return refuse(item.collision("spec.valuesFrom", &target));
         }
@@ -142,14 +156,14 @@ fn sets(values: &Object, path: &ValuePath) -> bool {
     path.set(&mut values.clone(), Value::Null).is_err()
 }
 
-fn fed_values(spec: &OdooEnvironmentSpec, references: &References) -> Result<(Vec<FedValue>, Digests), Refusal> {
+fn fed_values(spec: &OdooEnvironmentSpec, references: &References) -> Result<(Vec<FedValue>, Digests), Finding> {
     let (mut fed, mut digests) = (Vec::new(), Vec::new());
     for from in &spec.values_from {
         let (kind, key) = match (&from.secret_key_ref, &from.config_map_key_ref) {
             (Some(key), None) => (ObjectKind::Secret, key),
             (None, Some(key)) => (ObjectKind::ConfigMap, key),
             _ => {
-                return Err(Refusal::new(
+                return Err(Finding::new(
                     Reason::InvalidSpec,
                     "spec.valuesFrom needs exactly one of secretKeyRef and configMapKeyRef",
                 ));
@@ -158,26 +172,40 @@ fn fed_values(spec: &OdooEnvironmentSpec, references: &References) -> Result<(Ve
         let object = ObjectName { kind, name: key.name.clone() };
         let digest = references.key_digest(&object, &key.key)?.to_owned();
         let to = ValuePath::parse(&from.target_path)
-            .map_err(|error| Refusal::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
+            .map_err(|error| Finding::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
         digests.push((to.to_string(), digest));
         fed.push(FedValue { to, object, key: key.key.clone() });
     }
     Ok((fed, digests))
 }
 
-fn check_schema(version: &VersionView, layers: &Layers, fed: &[FedValue]) -> Result<(), Refusal> {
+fn check_schema(version: &VersionView, layers: &Layers, fed: &[FedValue]) -> Result<(), Finding> {
     let Some(schema) = &version.schema else { return Ok(()) };
-    let mut with_defaults = Layers::default();
-    with_defaults.push(Layer::Chart, version.chart.values.clone());
-    with_defaults.extend(layers);
     let unknown: Vec<ValuePath> = fed.iter().map(|value| value.to.clone()).collect();
-    let violations = schema.check(&with_defaults, &unknown);
-    if violations.is_empty() {
-        return Ok(());
+    match told_violations(&schema.check(layers, &unknown)) {
+        Some(told) => Err(Finding::new(Reason::SchemaViolation, told)),
+        None => Ok(()),
     }
-    let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    Err(Refusal::new(
-        Reason::SchemaViolation,
-        format!("the values do not match the chart's schema: {}", list.join("; ")),
-    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::ValuePath;
+
+    #[test]
+    fn the_digest_follows_what_odoos_pods_begin_with_and_nothing_else() {
+        let bound = |to: &str, input: &str| BoundValue {
+            to: ValuePath::parse(to).unwrap(),
+            input: input.to_owned(),
+            value: None,
+        };
+        let bound = [bound("git.customerAddons", "git.customerAddons"), bound("image", "image"), bound("size", "size")];
+        let of = |values: serde_json::Value| check_digest(&bound, values.as_object().unwrap(), "18.0");
+        let before = of(json!({ "image": { "tag": "18.0-1" }, "size": "S" }));
+        assert_eq!(before, of(json!({ "image": { "tag": "18.0-1" }, "size": "L", "other": 1 })));
+        assert_ne!(before, of(json!({ "image": { "tag": "18.0-2" }, "size": "S" })));
+        assert_ne!(before, of(json!({ "image": { "tag": "18.0-1" }, "git": { "customerAddons": [{ "ref": "v2" }] } })));
+        assert_ne!(before, check_digest(&bound, json!({ "image": { "tag": "18.0-1" } }).as_object().unwrap(), "19.0"));
+    }
 }

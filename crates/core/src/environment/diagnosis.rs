@@ -4,12 +4,14 @@ use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::LastFailure;
 use odoofleet_api::template::WorkloadRole;
 
-use super::Refusal;
 use super::scaling::left;
+use crate::finding::Finding;
 use crate::observed::{Container, Pod, Running, Termination, Workload};
 use crate::template::StopPlan;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+/// So much is told of the API server's words: they begin with long names.
+const WORDS: usize = 600;
 /// From so many restarts on, a container that is not ready counts as broken even while it runs.
 const FLAPPING_RESTARTS: i32 = 3;
 
@@ -23,9 +25,9 @@ pub enum Diagnosis {
     /// Every wanted pod is ready.
     Ready,
     /// On the way.
-    Waiting(Refusal),
+    Waiting(Finding),
     /// It does not get better by itself.
-    Broken(Refusal),
+    Broken(Finding),
 }
 
 /// Reads the state. `replicas` is what the web part shall have.
@@ -40,7 +42,7 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
         return if left == 0 {
             Diagnosis::Stopped
         } else {
-            Diagnosis::Waiting(Refusal::new(Reason::Stopping, message))
+            Diagnosis::Waiting(Finding::new(Reason::Stopping, message))
         };
     }
     let mut workloads: Vec<&Workload> = running.workloads.iter().collect();
@@ -49,9 +51,9 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
     let problems = workloads.iter().filter_map(|workload| problem(workload, running, plan));
     match worst(&problems.collect::<Vec<_>>()) {
         Some(problem) => problem,
-        None if asleep => Diagnosis::Waiting(Refusal::new(Reason::Starting, "workloads are being started")),
+        None if asleep => Diagnosis::Waiting(Finding::new(Reason::Starting, "workloads are being started")),
         None if !is_complete(running, plan) => {
-            Diagnosis::Waiting(Refusal::new(Reason::WaitingForPods, "the release's workloads are not all there yet"))
+            Diagnosis::Waiting(Finding::new(Reason::WaitingForPods, "the release's workloads are not all there yet"))
         }
         None => Diagnosis::Ready,
     }
@@ -60,15 +62,15 @@ pub fn diagnose(replicas: i32, running: &Running, plan: &StopPlan) -> Diagnosis 
 /// Watches tell of one workload after the other: the first to be seen may be one that wants no pods.
 fn is_complete(running: &Running, plan: &StopPlan) -> bool {
     let serves = |workload: &Workload| plan.role(workload) != WorkloadRole::Page && workload.replicas > 0;
-    !plan.awaits_live(running) && running.workloads.iter().any(serves)
+    plan.unmatched(running).is_none() && running.workloads.iter().any(serves)
 }
 
 /// Broken before waiting; within each the first, which is the cause. A lost node explains all that follows.
 fn worst(problems: &[Diagnosis]) -> Option<Diagnosis> {
     let of_node =
-        |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(refusal) if refusal.reason == Reason::NodeDown);
+        |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(finding) if finding.reason == Reason::NodeDown);
     let broken = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(_));
-    let unreachable = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(refusal) if refusal.reason == Reason::DatabaseUnreachable);
+    let unreachable = |problem: &Diagnosis| matches!(problem, Diagnosis::Broken(finding) if finding.reason == Reason::DatabaseUnreachable);
     // That the database is not ready explains why it cannot be reached.
     let explained = problems.iter().any(of_database);
     let found = problems
@@ -79,8 +81,8 @@ fn worst(problems: &[Diagnosis]) -> Option<Diagnosis> {
 }
 
 fn of_database(problem: &Diagnosis) -> bool {
-    let (Diagnosis::Waiting(refusal) | Diagnosis::Broken(refusal)) = problem else { return false };
-    matches!(refusal.reason, Reason::WaitingForDatabase | Reason::DatabaseDown)
+    let (Diagnosis::Waiting(finding) | Diagnosis::Broken(finding)) = problem else { return false };
+    matches!(finding.reason, Reason::WaitingForDatabase | Reason::DatabaseDown)
 }
 
 fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Diagnosis> {
@@ -91,11 +93,14 @@ fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Di
     let database = plan.role(workload) == WorkloadRole::Database;
     let found = running.pods_of(workload).filter(|pod| !pod.deleting).find_map(|pod| of_pod(pod, running));
     let found = found.unwrap_or_else(|| {
-        let message = format!(
-            "{:?} \"{}\" has {} of {} pods ready",
-            workload.kind, workload.name, workload.ready_replicas, workload.replicas
-        );
-        Diagnosis::Waiting(Refusal::new(Reason::WaitingForPods, message))
+        let Workload { kind, name, ready_replicas, replicas, .. } = workload;
+        if let Some(words) = workload.pods_refused.as_ref().filter(|_| workload.current_replicas < *replicas) {
+            let words: String = words.chars().take(WORDS).collect();
+            let message = format!("pods of {kind:?} \"{name}\" cannot be created: {words}");
+            return Diagnosis::Broken(Finding::new(Reason::PodsRefused, message));
+        }
+        let message = format!("{kind:?} \"{name}\" has {ready_replicas} of {replicas} pods ready");
+        Diagnosis::Waiting(Finding::new(Reason::WaitingForPods, message))
     });
     Some(if database { as_database(found) } else { found })
 }
@@ -104,12 +109,14 @@ fn problem(workload: &Workload, running: &Running, plan: &StopPlan) -> Option<Di
 fn as_database(problem: Diagnosis) -> Diagnosis {
     match problem {
         // Those name the database, or what explains more than it, themselves.
-        Diagnosis::Broken(refusal) if !matches!(refusal.reason, Reason::NodeDown | Reason::DatabaseMajorMismatch) => {
-            Diagnosis::Broken(Refusal::new(Reason::DatabaseDown, format!("the database is down: {}", refusal.message)))
+        Diagnosis::Broken(finding)
+            if !matches!(finding.reason, Reason::NodeDown | Reason::DatabaseMajorMismatch | Reason::PodsRefused) =>
+        {
+            Diagnosis::Broken(Finding::new(Reason::DatabaseDown, format!("the database is down: {}", finding.message)))
         }
-        Diagnosis::Waiting(refusal) if refusal.reason == Reason::WaitingForPods => Diagnosis::Waiting(Refusal::new(
+        Diagnosis::Waiting(finding) if finding.reason == Reason::WaitingForPods => Diagnosis::Waiting(Finding::new(
             Reason::WaitingForDatabase,
-            format!("waiting for the database: {}", refusal.message),
+            format!("waiting for the database: {}", finding.message),
         )),
         other => other,
     }
@@ -126,7 +133,7 @@ pub fn of_pod(pod: &Pod, running: &Running) -> Option<Diagnosis> {
             "node \"{node}\" does not answer; pod \"{}\" cannot be moved before it is back or removed",
             pod.name
         );
-        return Some(Diagnosis::Broken(Refusal::new(Reason::NodeDown, message)));
+        return Some(Diagnosis::Broken(Finding::new(Reason::NodeDown, message)));
     }
     if let Some(complaint) = &pod.unschedulable {
         let unbound: Vec<&str> =
@@ -139,7 +146,7 @@ pub fn of_pod(pod: &Pod, running: &Running) -> Option<Diagnosis> {
                 format!("volume \"{}\" is not bound: check its storage class", unbound.join("\", \"")),
             )
         };
-        return Some(Diagnosis::Waiting(Refusal::new(reason, message)));
+        return Some(Diagnosis::Waiting(Finding::new(reason, message)));
     }
     pod.containers.iter().find_map(|container| container_problem(pod, container)).or_else(|| preparing(pod))
 }
@@ -150,29 +157,29 @@ fn preparing(pod: &Pod) -> Option<Diagnosis> {
         .containers
         .iter()
         .filter(|container| container.ready)
-        .find_map(|container| container.terminated.as_ref()?.told.as_ref()?.plan.as_ref())?;
+        .find_map(|container| container.terminated.as_ref()?.message.as_ref()?.plan.as_ref())?;
     let at_work = pod.containers.iter().any(|container| container.init && container.running && !container.ready);
     let what = plan.describe().filter(|_| at_work)?;
-    Some(Diagnosis::Waiting(Refusal::new(Reason::Migrating, format!("{what}; Odoo starts when that is done"))))
+    Some(Diagnosis::Waiting(Finding::new(Reason::Migrating, format!("{what}; Odoo starts when that is done"))))
 }
 
 fn container_problem(pod: &Pod, container: &Container) -> Option<Diagnosis> {
     if container.ready {
         return None;
     }
-    if let Some(refusal) = told(container) {
-        return Some(Diagnosis::Broken(refusal));
+    if let Some(finding) = own_words(container) {
+        return Some(Diagnosis::Broken(finding));
     }
     let place = format!("container \"{}\" of pod \"{}\"", container.name, pod.name);
     if let Some((reason, message)) = &container.waiting {
         match reason.as_str() {
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
                 let message = format!("the image of {place} cannot be pulled ({reason}): {}", short(message));
-                return Some(Diagnosis::Broken(Refusal::new(Reason::ImagePull, message)));
+                return Some(Diagnosis::Broken(Finding::new(Reason::ImagePull, message)));
             }
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
                 let message = format!("{place} cannot be created ({reason}): {}", short(message));
-                return Some(Diagnosis::Broken(Refusal::new(Reason::ContainerConfig, message)));
+                return Some(Diagnosis::Broken(Finding::new(Reason::ContainerConfig, message)));
             }
             "CrashLoopBackOff" => return Some(crashed(&place, container, container.terminated.as_ref())),
             _ => {}
@@ -187,9 +194,9 @@ fn container_problem(pod: &Pod, container: &Container) -> Option<Diagnosis> {
 
 /// What the container itself says of its failure. It holds while the container is tried again: each try ends alike until
 /// something changes, and people should not see the state go to and fro.
-fn told(container: &Container) -> Option<Refusal> {
+fn own_words(container: &Container) -> Option<Finding> {
     let end = container.terminated.as_ref().filter(|end| end.exit_code != 0)?;
-    end.told.as_ref()?.error.clone()
+    end.message.as_ref()?.error.clone()
 }
 
 fn crashed(place: &str, container: &Container, end: Option<&Termination>) -> Diagnosis {
@@ -201,7 +208,7 @@ fn crashed(place: &str, container: &Container, end: Option<&Termination>) -> Dia
         Reason::OutOfMemory => "give it more memory (spec.size or spec.resources), or fewer workers",
         _ => "its log says why: kubectl logs with --previous",
     };
-    Diagnosis::Broken(Refusal::new(reason, format!("{place} {how}, {restarts} restarts; {hint}")))
+    Diagnosis::Broken(Finding::new(reason, format!("{place} {how}, {restarts} restarts; {hint}")))
 }
 
 fn failure_reason(end: Option<&Termination>, restarts: i32) -> Reason {
@@ -222,9 +229,10 @@ pub fn last_failure(known: Option<&LastFailure>, running: &Running) -> Option<La
     let ends = running.pods.iter().flat_map(|pod| pod.containers.iter().map(move |container| (pod, container)));
     let failures = ends.filter_map(|(pod, container)| {
         let end = container.terminated.as_ref().filter(|end| end.exit_code != 0)?;
-        let reason = told(container).map_or_else(|| failure_reason(Some(end), container.restarts), |told| told.reason);
+        let reason =
+            own_words(container).map_or_else(|| failure_reason(Some(end), container.restarts), |words| words.reason);
         Some(LastFailure {
-            reason: reason.as_str(),
+            reason,
             pod: pod.name.clone(),
             container: container.name.clone(),
             exit_code: Some(end.exit_code),
@@ -263,7 +271,7 @@ mod tests {
                 exit_code,
                 at: Some(Timestamp::UNIX_EPOCH),
                 current: waiting.is_none(),
-                told: None,
+                message: None,
             }),
             ..fixtures::container("odoo")
         }
@@ -287,8 +295,8 @@ mod tests {
 
     fn reason(diagnosis: &Diagnosis) -> (bool, Reason) {
         match diagnosis {
-            Diagnosis::Broken(refusal) => (true, refusal.reason),
-            Diagnosis::Waiting(refusal) => (false, refusal.reason),
+            Diagnosis::Broken(finding) => (true, finding.reason.clone()),
+            Diagnosis::Waiting(finding) => (false, finding.reason.clone()),
             other => panic!("{other:?}"),
         }
     }
@@ -307,15 +315,15 @@ mod tests {
         for (container, expected) in table {
             assert_eq!(reason(&crash(container.clone())), (true, expected), "{container:?}");
         }
-        let Diagnosis::Broken(refusal) = crash(container(None, Some(("Error", 3)), 0)) else { panic!() };
-        assert!(refusal.message.contains("\"odoo\"") && refusal.message.contains("exit code 3"), "{}", refusal.message);
+        let Diagnosis::Broken(finding) = crash(container(None, Some(("Error", 3)), 0)) else { panic!() };
+        assert!(finding.message.contains("\"odoo\"") && finding.message.contains("exit code 3"), "{}", finding.message);
         assert_eq!(reason(&crash(container(Some("ContainerCreating"), None, 0))), (false, Reason::WaitingForPods));
     }
 
     /// An init container that ended with a message.
     fn init(name: &str, exit_code: i32, message: &str) -> Container {
         let mut container = container(None, Some(("Error", exit_code)), 0);
-        container.terminated.as_mut().unwrap().told = crate::environment::told::parse(message);
+        container.terminated.as_mut().unwrap().message = crate::environment::termination::parse(message);
         Container { name: name.into(), init: true, ready: exit_code == 0, ..container }
     }
 
@@ -330,8 +338,8 @@ mod tests {
         for container in [failed, again] {
             let found = diagnosis((0, vec![pod(WEB, vec![container])]), (1, vec![]));
             assert_eq!(reason(&found), (true, Reason::ModuleUpdateFailed));
-            let Diagnosis::Broken(refusal) = found else { panic!() };
-            assert_eq!(refusal.message, "module sale failed");
+            let Diagnosis::Broken(finding) = found else { panic!() };
+            assert_eq!(finding.message, "module sale failed");
         }
         let of_database = r#"{"error": {"reason": "DatabaseMajorMismatch", "message": "16 is not 15"}}"#;
         let found = diagnosis((0, vec![]), (0, vec![pod(DATABASE, vec![init("version", 1, of_database)])]));
@@ -355,8 +363,8 @@ mod tests {
         let at_work = vec![init("configure", 0, plan), prepare.clone()];
         let found = diagnosis((0, vec![pod(WEB, at_work)]), (1, vec![]));
         assert_eq!(reason(&found), (false, Reason::Migrating));
-        let Diagnosis::Waiting(refusal) = found else { panic!() };
-        assert!(refusal.message.contains("sale"), "{}", refusal.message);
+        let Diagnosis::Waiting(finding) = found else { panic!() };
+        assert!(finding.message.contains("sale"), "{}", finding.message);
         let nothing = vec![init("configure", 0, r#"{"plan": {"action": "Nothing"}}"#), prepare];
         assert_eq!(reason(&diagnosis((0, vec![pod(WEB, nothing)]), (1, vec![]))), (false, Reason::WaitingForPods));
     }
@@ -409,12 +417,12 @@ mod tests {
         let running = Running {
             workloads: vec![workload(WEB.0, WEB.1, 0)],
             pods: vec![waiting],
-            volumes: vec![Volume { name: "r-filestore".into(), bound: false }],
+            volumes: vec![Volume { bound: false, ..fixtures::volume("r-filestore") }],
             ..Running::default()
         };
-        let Diagnosis::Waiting(refusal) = diagnose(1, &running, &StopPlan::default()) else { panic!() };
-        assert_eq!(refusal.reason, Reason::WaitingForVolume);
-        assert!(refusal.message.contains("r-filestore"));
+        let Diagnosis::Waiting(finding) = diagnose(1, &running, &StopPlan::default()) else { panic!() };
+        assert_eq!(finding.reason, Reason::WaitingForVolume);
+        assert!(finding.message.contains("r-filestore"));
     }
 
     #[test]
@@ -429,7 +437,7 @@ mod tests {
             exit_code: 1,
             at: Some(Timestamp::from_second(9).unwrap()),
             current: true,
-            told: None,
+            message: None,
         });
         assert_eq!(last_failure(Some(&first), &running).unwrap().exit_code, Some(1));
     }

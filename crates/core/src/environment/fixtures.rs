@@ -4,13 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use odoofleet_api::Object;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use odoofleet_api::conditions::Reason;
+use odoofleet_api::customer::CustomerPhase;
+use odoofleet_api::environment::{Failures, OdooEnvironmentStatus};
 use odoofleet_api::template::{WorkloadKind, WorkloadRole};
+use odoofleet_api::{Object, OdooEnvironment};
 
-use super::references::VersionView;
+use super::facts::Facts;
+use super::references::{CustomerView, References, VersionView};
 use crate::chart::Chart;
-use crate::observed::{Container, Pod, Workload};
-use crate::template::VersionContent;
+use crate::observed::{Container, Pod, Running, Volume, Workload};
+use crate::release::{History, Ownership, ReleaseStatus, Revision};
+use crate::template::{StopPlan, VersionContent};
 
 /// A workload with one pod that is ready. A Deployment is Application, a StatefulSet Database.
 pub fn workload(kind: WorkloadKind, name: &str) -> Workload {
@@ -30,6 +36,10 @@ pub fn workload(kind: WorkloadKind, name: &str) -> Workload {
         updated: true,
         replicas_before_stop: None,
         selector: BTreeMap::new(),
+        claims: vec![],
+        claim_templates: vec![],
+        pods_refused: None,
+        autoscaled: false,
         resource_version: "1".into(),
     }
 }
@@ -61,6 +71,84 @@ pub fn container(name: &str) -> Container {
         running: true,
         waiting: None,
         terminated: None,
+    }
+}
+
+/// A bound claim for one pod, which says itself that it is the environment's.
+pub fn volume(name: &str) -> Volume {
+    Volume { name: name.into(), bound: true, shared: false, size: Some("10Gi".into()), deleting: false, marked: true }
+}
+
+/// Failures in a row, the last at second 0.
+pub fn failures(count: i32, terminal: bool, inputs: &str) -> Failures {
+    Failures {
+        count,
+        reason: Reason::RenderFailed,
+        message: "m".into(),
+        terminal,
+        inputs: inputs.into(),
+        at: Time(Timestamp::UNIX_EPOCH),
+    }
+}
+
+/// A release `acme-prod` of environment `acme-prod` of customer `acme` with one revision, made at second 1000.
+pub fn history(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Ownership)) -> History {
+    let mut ownership = Ownership {
+        customer: Some("acme".into()),
+        environment: Some("acme-prod".into()),
+        environment_uid: Some("u1".into()),
+        spec_hash: Some("h1".into()),
+        check: Some("c1".into()),
+        revision: Some(number),
+        retained_at: None,
+    };
+    change(&mut ownership);
+    let mut history = History::default();
+    history.upsert(Revision {
+        release: "acme-prod".into(),
+        number,
+        status,
+        ownership,
+        created_at: Timestamp::from_second(1000).unwrap(),
+        resource_version: "1".into(),
+    });
+    history
+}
+
+/// Facts about an environment of which nothing is there yet.
+pub fn facts(environment: OdooEnvironment) -> Facts {
+    Facts {
+        references: References {
+            customer: Some(CustomerView {
+                id: "acme".into(),
+                phase: Some(CustomerPhase::Active),
+                stop: None,
+                max_environments: None,
+                is_deleting: false,
+            }),
+            unreadable_customer: false,
+            version: Ok(version(|_| ())),
+            held: None,
+            objects: BTreeMap::new(),
+            rivals: vec![],
+            rank_in_customer: 0,
+            allowed_git_hosts: vec![],
+            namespace: "odoo".into(),
+        },
+        environment: Arc::new(environment),
+        before: OdooEnvironmentStatus::default(),
+        history: History::default(),
+        running: Running::default(),
+        held_plan: StopPlan::default(),
+        task: None,
+        evidence: None,
+        brake: None,
+        has_upgrade_hooks: false,
+        generated_secret: None,
+        is_orphaned: false,
+        obstacle: None,
+        fence: Timestamp::from_second(1500).unwrap(),
+        node_address: None,
     }
 }
 

@@ -4,16 +4,16 @@ use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::GitRepository;
 use url::{Host, Url};
 
-use super::Refusal;
+use crate::finding::Finding;
 
 /// Refuses URLs that are not https or ssh, carry credentials, or lead to a host that is not allowed. Without a list every
 /// public host is allowed; addresses and names that exist only inside a network are not.
-pub fn check(repositories: &[GitRepository], allowed_hosts: &[String]) -> Result<(), Refusal> {
+pub fn check(repositories: &[GitRepository], allowed_hosts: &[String]) -> Result<(), Finding> {
     repositories.iter().try_for_each(|repository| check_one(&repository.url, allowed_hosts))
 }
 
-fn check_one(text: &str, allowed_hosts: &[String]) -> Result<(), Refusal> {
-    let refuse = |why: &str| Err(Refusal::new(Reason::GitUrlNotAllowed, format!("git URL {why}")));
+fn check_one(text: &str, allowed_hosts: &[String]) -> Result<(), Finding> {
+    let refuse = |why: &str| Err(Finding::new(Reason::GitUrlNotAllowed, format!("git URL {why}")));
     let Ok(url) = Url::parse(text) else {
         return refuse("cannot be read: write it as https://host/path or ssh://git@host/path");
     };
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_does_not_repeat_a_token() {
+    fn the_finding_does_not_repeat_a_token() {
         assert!(!check_one("https://user:t0ken@github.com/a", &[]).unwrap_err().message.contains("t0ken"));
     }
 }

@@ -4,23 +4,24 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use odoofleet_api::environment::{Action, Failures, HistoryEntry, OdooEnvironmentStatus, Operation, Outcome};
 
-use super::judge::{Failure, Verdict};
+use super::operation::OperationState;
 use super::scaling::Direction;
+use crate::task::Failure;
 
 /// Entries that are kept.
 const KEPT: usize = 10;
 
 /// Takes an operation that is over from `status.operation` into the history. `inputs` is what it was tried with.
 /// Returns false while it is not over.
-pub fn settle(status: &mut OdooEnvironmentStatus, verdict: &Verdict, inputs: &str, now: Timestamp) -> bool {
-    let failure = match verdict {
-        Verdict::Running | Verdict::MayWriteUntil(_) => return false,
-        Verdict::NeverHappened => {
+pub fn settle(status: &mut OdooEnvironmentStatus, state: &OperationState, inputs: &str, now: Timestamp) -> bool {
+    let failure = match state {
+        OperationState::Queued | OperationState::Running | OperationState::MayWriteUntil(_) => return false,
+        OperationState::NeverHappened => {
             status.operation = None;
             return true;
         }
-        Verdict::Succeeded => None,
-        Verdict::Failed(failure) => Some(failure),
+        OperationState::Succeeded => None,
+        OperationState::Failed(failure) => Some(failure),
     };
     let Some(operation) = status.operation.take() else { return true };
     // That the pod of a check was started is nothing to look back at.
@@ -96,12 +97,13 @@ fn push(status: &mut OdooEnvironmentStatus, mut entry: HistoryEntry) {
     status.history.truncate(KEPT);
 }
 
-fn count(status: &mut OdooEnvironmentStatus, failure: &Failure, inputs: &str, now: Timestamp) {
+/// Counts one more failure in a row for the same inputs.
+pub fn count(status: &mut OdooEnvironmentStatus, failure: &Failure, inputs: &str, now: Timestamp) {
     let before =
         status.failures.as_ref().filter(|failures| failures.inputs == inputs).map_or(0, |failures| failures.count);
     status.failures = Some(Failures {
         count: before + 1,
-        reason: failure.reason.as_str(),
+        reason: failure.reason.clone(),
         message: failure.message.clone(),
         terminal: failure.terminal,
         inputs: inputs.to_owned(),
@@ -132,7 +134,8 @@ mod tests {
     #[test]
     fn retries_are_one_entry_and_failures_are_counted_for_the_same_inputs_only() {
         let mut status = OdooEnvironmentStatus::default();
-        let failed = Verdict::Failed(Failure { reason: Reason::HelmFailed, message: "m".into(), terminal: false });
+        let failed =
+            OperationState::Failed(Failure { reason: Reason::HelmFailed, message: "m".into(), terminal: false });
         for _ in 0..3 {
             status.operation = Some(begun(Action::Install));
             assert!(settle(&mut status, &failed, "a", Timestamp::UNIX_EPOCH));
@@ -145,14 +148,14 @@ mod tests {
         settle(&mut status, &failed, "b", Timestamp::UNIX_EPOCH);
         assert_eq!(status.failures.as_ref().unwrap().count, 1);
         status.operation = Some(begun(Action::Install));
-        settle(&mut status, &Verdict::Succeeded, "b", Timestamp::UNIX_EPOCH);
+        settle(&mut status, &OperationState::Succeeded, "b", Timestamp::UNIX_EPOCH);
         assert_eq!(
             (status.history.len(), status.history[0].outcome, status.failures.clone()),
             (1, Outcome::Succeeded, None)
         );
         for _ in 0..20 {
             status.operation = Some(begun(Action::Upgrade));
-            settle(&mut status, &Verdict::Succeeded, "b", Timestamp::UNIX_EPOCH);
+            settle(&mut status, &OperationState::Succeeded, "b", Timestamp::UNIX_EPOCH);
         }
         assert_eq!(status.history.len(), 10);
     }
@@ -161,7 +164,7 @@ mod tests {
     fn what_is_not_over_stays_recorded() {
         let mut status =
             OdooEnvironmentStatus { operation: Some(begun(Action::Upgrade)), ..OdooEnvironmentStatus::default() };
-        assert!(!settle(&mut status, &Verdict::Running, "a", Timestamp::UNIX_EPOCH));
+        assert!(!settle(&mut status, &OperationState::Running, "a", Timestamp::UNIX_EPOCH));
         assert!(status.operation.is_some() && status.history.is_empty());
     }
 }

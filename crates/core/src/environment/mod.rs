@@ -1,40 +1,36 @@
 //! Environments: from a spec and what it refers to, through what is observed, to one step and a status.
+//!
+//! [`decide`] is the way in: for life and for deletion, from [`Facts`] and the present time to one [`Decision`].
 
 pub mod brake;
 mod certificate;
 pub mod check;
-pub mod cleanup;
-pub mod compose;
+mod compose;
+mod decide;
+mod deletion;
 pub mod diagnosis;
+pub mod facts;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod git;
 pub mod history;
-mod inside;
-pub mod judge;
-pub mod pace;
-pub mod plan;
+mod life;
+mod missing;
+pub mod operation;
+mod pod_reports;
 pub mod references;
+mod restart;
 pub mod scaling;
-pub mod status;
-pub mod told;
+#[cfg(test)]
+mod states_tests;
+mod status;
+pub mod step;
+pub mod termination;
+pub mod throttle;
 pub mod validate;
+mod view;
 
-use odoofleet_api::conditions::Reason;
-
-/// A refusal: what is wrong, why, and what to do. Nothing that runs is touched because of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refusal {
-    /// Stable word for it.
-    pub reason: Reason,
-    /// For people.
-    pub message: String,
-}
-
-impl Refusal {
-    /// A refusal.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
-}
+pub use compose::FedValue;
+pub use decide::decide;
+pub use facts::{BrakeHold, Facts};
+pub use step::{Decision, HelmStep, Hold, HoldKind, Leftover, Plan, PodPurpose, Record, Step};

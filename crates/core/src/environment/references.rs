@@ -10,8 +10,8 @@ use odoofleet_api::customer::{CustomerPhase, CustomerStop};
 use odoofleet_api::environment::OdooEnvironmentSpec;
 use odoofleet_api::names::{CustomerName, NameError, ReleaseName};
 
-use super::Refusal;
 use crate::chart::Chart;
+use crate::finding::Finding;
 use crate::template::VersionContent;
 use crate::values::Schema;
 
@@ -20,8 +20,12 @@ use crate::values::Schema;
 pub struct References {
     /// The customer, if it exists.
     pub customer: Option<CustomerView>,
+    /// Whether the customer exists, and this operator cannot read it.
+    pub unreadable_customer: bool,
     /// The template version, or why there is none.
-    pub version: Result<VersionView, Refusal>,
+    pub version: Result<VersionView, Finding>,
+    /// What the release holds, if there is one.
+    pub held: Option<HeldVersion>,
     /// Secrets and ConfigMaps that the spec names.
     pub objects: BTreeMap<ObjectName, ReferencedObject>,
     /// Other environments and retained releases with the same release name or host.
@@ -45,6 +49,17 @@ pub struct CustomerView {
     pub stop: Option<CustomerStop>,
     /// Most environments that it may have.
     pub max_environments: Option<i32>,
+    /// Whether it is being deleted: nothing is installed for it any more.
+    pub is_deleting: bool,
+}
+
+/// The major versions that a release holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldVersion {
+    /// Odoo's series.
+    pub odoo_version: Option<String>,
+    /// PostgreSQL's major version.
+    pub postgres_major: Option<i32>,
 }
 
 /// A template version, ready for use.
@@ -60,7 +75,7 @@ pub struct VersionView {
     pub chart: Arc<Chart>,
     /// Schema of the final values, unless Helm alone can judge them.
     pub schema: Option<Arc<Schema>>,
-    /// A newer version to which the environment has not been admitted yet.
+    /// Why a newer version has not come yet, for people.
     pub waits_for: Option<String>,
 }
 
@@ -92,6 +107,10 @@ pub enum ReferencedObject {
         shared: bool,
         /// Type of a Secret.
         type_: String,
+        /// The environment for which the operator generated it, if it did.
+        generated_for: Option<String>,
+        /// UID of that environment, or of a later one of the name that has deleted its release since.
+        generated_uid: Option<String>,
         /// Digest of each key's content.
         keys: BTreeMap<String, String>,
         /// Version of the object.
@@ -189,16 +208,16 @@ const ALLOWED_TYPES: [&str; 5] = [
 
 impl References {
     /// Refuses a reference to what is not there or not this customer's.
-    pub fn check_object(&self, object: &ObjectName, customer: &CustomerName) -> Result<(), Refusal> {
+    pub fn check_object(&self, object: &ObjectName, customer: &CustomerName) -> Result<(), Finding> {
         let ObjectName { kind, name } = object;
         let label =
             format!("kubectl -n {} label {} {name} odoofleet.dev/customer={customer}", self.namespace, kind.resource());
         match self.objects.get(object) {
-            None | Some(ReferencedObject::Missing) => Err(Refusal::new(
+            None | Some(ReferencedObject::Missing) => Err(Finding::new(
                 Reason::ReferenceNotFound,
                 format!("{kind:?} \"{name}\" does not exist: create it, with label odoofleet.dev/customer={customer}"),
             )),
-            Some(ReferencedObject::Unlabelled) => Err(Refusal::new(
+            Some(ReferencedObject::Unlabelled) => Err(Finding::new(
                 Reason::ReferenceNotAllowed,
                 format!("{kind:?} \"{name}\" is not labelled for a customer: {label}"),
             )),
@@ -208,12 +227,12 @@ impl References {
                         "Secret \"{name}\" has type \"{type_}\", which environments may not refer to; allowed are {}",
                         ALLOWED_TYPES.join(", ")
                     );
-                    return Err(Refusal::new(Reason::ReferenceNotAllowed, message));
+                    return Err(Finding::new(Reason::ReferenceNotAllowed, message));
                 }
                 if *shared || owner.as_deref() == Some(customer.as_str()) {
                     return Ok(());
                 }
-                Err(Refusal::new(
+                Err(Finding::new(
                     Reason::ReferenceNotAllowed,
                     format!(
                         "{kind:?} \"{name}\" belongs to another customer: refer to one that carries label odoofleet.dev/customer={customer}"
@@ -224,14 +243,14 @@ impl References {
     }
 
     /// Digest of a key's content.
-    pub fn key_digest(&self, object: &ObjectName, key: &str) -> Result<&str, Refusal> {
+    pub fn key_digest(&self, object: &ObjectName, key: &str) -> Result<&str, Finding> {
         let found = match self.objects.get(object) {
             Some(ReferencedObject::Found { keys, .. }) => keys.get(key),
             _ => None,
         };
         found.map(String::as_str).ok_or_else(|| {
             let ObjectName { kind, name } = object;
-            Refusal::new(
+            Finding::new(
                 Reason::ReferenceNotFound,
                 format!("{kind:?} \"{name}\" has no key \"{key}\": add it, or name another key"),
             )

@@ -63,6 +63,33 @@ pub fn is_up(running: &Running, plan: &StopPlan) -> bool {
     others.any(|workload| workload.replicas > 0 || left(workload, running) > 0)
 }
 
+/// Whether what `spec.replicas` counts is there, and all of it rests.
+pub fn is_asleep(running: &Running, plan: &StopPlan) -> bool {
+    let mut live = running.workloads.iter().filter(|workload| plan.is_live(workload, running)).peekable();
+    live.peek().is_some() && live.all(|workload| workload.replicas == 0)
+}
+
+/// Brings up the databases alone, for an upgrade whose hooks need one while everything is asleep. None if they are up, or on
+/// their way.
+pub fn wake_databases(running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
+    let databases = plan.with_role(running, WorkloadRole::Database);
+    let asleep = databases.into_iter().filter(|workload| workload.replicas == 0);
+    let workloads: Vec<Scaling> = asleep.map(|workload| scaling(workload, count_before_stop(workload))).collect();
+    step(Direction::Start, workloads, running, true)
+}
+
+/// Whether every database has the pods that it wants.
+pub fn databases_are_ready(running: &Running, plan: &StopPlan) -> bool {
+    let ready = |workload: &&Workload| {
+        workload.observed && workload.replicas > 0 && workload.ready_replicas >= workload.replicas
+    };
+    plan.with_role(running, WorkloadRole::Database).iter().all(ready)
+}
+
+fn count_before_stop(workload: &Workload) -> i32 {
+    workload.replicas_before_stop.filter(|count| *count > 0).unwrap_or(1)
+}
+
 fn pages(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep> {
     let pages = plan.with_role(running, WorkloadRole::Page);
     let others = pages.into_iter().filter(|workload| workload.replicas != replicas);
@@ -103,9 +130,8 @@ fn start(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep>
     let asleep = running.workloads.iter().any(|workload| is_live(workload) && workload.replicas == 0);
     // A workload at zero is woken if it was put to sleep by us, or if the whole environment is asleep.
     let wakes = |workload: &Workload| workload.replicas == 0 && (asleep || workload.replicas_before_stop.is_some());
-    let awake_count = |workload: &Workload| workload.replicas_before_stop.filter(|count| *count > 0).unwrap_or(1);
-
-    let sleeping: Vec<Scaling> = databases.iter().filter(|w| wakes(w)).map(|w| scaling(w, awake_count(w))).collect();
+    let sleeping: Vec<Scaling> =
+        databases.iter().filter(|w| wakes(w)).map(|w| scaling(w, count_before_stop(w))).collect();
     if !sleeping.is_empty() {
         return step(Direction::Start, sleeping, running, true);
     }
@@ -115,10 +141,11 @@ fn start(replicas: i32, running: &Running, plan: &StopPlan) -> Option<ScaleStep>
         return None;
     }
     let target = |workload: &&Workload| {
-        if is_live(workload) {
+        // An autoscaler's number is left alone; at zero it rests, and has to be woken.
+        if is_live(workload) && !(workload.autoscaled && workload.replicas > 0) {
             (workload.replicas != replicas).then(|| scaling(workload, replicas))
         } else {
-            wakes(workload).then(|| scaling(workload, awake_count(workload)))
+            wakes(workload).then(|| scaling(workload, count_before_stop(workload)))
         }
     };
     let workloads: Vec<Scaling> = applications.iter().filter_map(target).collect();

@@ -1,3 +1,5 @@
+use odoofleet_api::OdooEnvironment;
+use odoofleet_api::environment::Phase;
 use odoofleet_api::template::WorkloadKind;
 use serde_json::json;
 
@@ -16,7 +18,7 @@ fn workload(name: &str, role: WorkloadRole, replicas: i32, replicas_before_stop:
     }
 }
 
-fn phase(running: &Running, refusal: &Refusal) -> (Phase, Option<String>) {
+fn phase(running: &Running, finding: &Finding) -> (Phase, Option<Reason>) {
     let environment: OdooEnvironment = serde_json::from_value(json!({
         "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment", "metadata": { "name": "acme-prod" },
         "spec": {
@@ -25,14 +27,14 @@ fn phase(running: &Running, refusal: &Refusal) -> (Phase, Option<String>) {
         },
     }))
     .unwrap();
+    let mut facts = fixtures::facts(environment);
+    facts.running = running.clone();
+    facts.history = fixtures::history(1, crate::release::ReleaseStatus::Deployed, |_| ());
     let status = derive(&StatusInputs {
-        environment: &environment,
-        before: &OdooEnvironmentStatus::default(),
-        wanted: Err(refusal),
-        history: &History::default(),
-        running,
-        step: &Step::Refuse(refusal.clone()),
-        node_address: None,
+        status: &facts.before,
+        facts: &facts,
+        wanted: Err(finding),
+        plan: &Plan::refuse(finding.clone()),
         now: Timestamp::UNIX_EPOCH,
     });
     (status.phase.unwrap(), status.reason)
@@ -40,7 +42,7 @@ fn phase(running: &Running, refusal: &Refusal) -> (Phase, Option<String>) {
 
 #[test]
 fn a_refused_spec_leaves_the_phase_to_what_runs() {
-    let refusal = || Refusal::new(Reason::CustomerNotFound, "m");
+    let finding = || Finding::new(Reason::CustomerNotFound, "m");
     let of = |web: i32, page: i32| Running {
         workloads: vec![
             workload("acme-prod-page", WorkloadRole::Page, page, None),
@@ -48,8 +50,8 @@ fn a_refused_spec_leaves_the_phase_to_what_runs() {
         ],
         ..Running::default()
     };
-    let told = Some("CustomerNotFound".to_owned());
-    assert_eq!(phase(&of(1, 0), &refusal()), (Phase::Running, told.clone()));
-    assert_eq!(phase(&of(0, 1), &refusal()), (Phase::Stopped, told.clone()), "its page is not it");
-    assert_eq!(phase(&Running::default(), &refusal()), (Phase::Error, told));
+    let told = Some(Reason::CustomerNotFound);
+    assert_eq!(phase(&of(1, 0), &finding()), (Phase::Running, told.clone()));
+    assert_eq!(phase(&of(0, 1), &finding()), (Phase::Stopped, told.clone()), "its page is not it");
+    assert_eq!(phase(&Running::default(), &finding()), (Phase::Error, told));
 }

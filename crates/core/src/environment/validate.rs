@@ -2,17 +2,19 @@
 
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::{OdooEnvironmentSpec, Stage};
-use odoofleet_api::names::{CustomerName, ReleaseName};
+use odoofleet_api::names::{CustomerName, MAX_OBJECT_NAME, ReleaseName};
 use odoofleet_api::{Object, OdooEnvironment, labels};
 use serde_json::json;
 
 use super::compose::{FedValue, Values};
+use super::git;
 use super::references::{
-    CustomerView, ObjectKind, ObjectName, ReferencedObject, References, VersionView, hosts, named_objects, names,
+    CustomerView, HeldVersion, ObjectKind, ObjectName, ReferencedObject, References, VersionView, hosts, named_objects,
+    names,
 };
-use super::{Refusal, git};
 use crate::customer::{applies_to, may_install};
 use crate::digest;
+use crate::finding::Finding;
 use crate::template::StopPlan;
 use crate::values::{InputContext, Inputs};
 
@@ -39,7 +41,7 @@ pub struct Validated {
     /// Pods of the web part that shall run now.
     pub replicas: i32,
     /// Why that is less than the spec wishes for.
-    pub overlay: Option<Refusal>,
+    pub overlay: Option<Finding>,
     /// Final values; what Secrets and ConfigMaps feed is still missing.
     pub values: Object,
     /// What Secrets and ConfigMaps feed.
@@ -53,7 +55,7 @@ pub struct Validated {
     /// How it is stopped and started.
     pub stop_plan: StopPlan,
     /// Why a first installation must not happen.
-    pub install_refusal: Option<Refusal>,
+    pub install_hold: Option<Finding>,
     /// Name of the Secret with generated passwords, if the operator keeps one.
     pub generated_secret: String,
     /// Seconds that one Helm operation may take.
@@ -68,20 +70,27 @@ pub fn generated_secret(release: &ReleaseName) -> String {
 }
 
 /// Checks everything that can be known without Helm.
-pub fn validate(environment: &OdooEnvironment, references: &References) -> Result<Validated, Refusal> {
+pub fn validate(environment: &OdooEnvironment, references: &References) -> Result<Validated, Finding> {
     let spec = &environment.spec;
-    let (customer_name, release) = names(spec).map_err(|error| Refusal::new(Reason::InvalidSpec, error.to_string()))?;
+    let (customer_name, release) = names(spec).map_err(|error| Finding::new(Reason::InvalidSpec, error.to_string()))?;
+    check_name(environment)?;
     let Some(customer) = &references.customer else {
+        if references.unreadable_customer {
+            let message = format!(
+                "customer \"{customer_name}\" cannot be read by this operator; what runs goes on until it is mended"
+            );
+            return Err(Finding::new(Reason::CustomerNotFound, message));
+        }
         let message = format!(
             "customer \"{customer_name}\" does not exist: create the OdooCustomer; what runs goes on until then"
         );
-        return Err(Refusal::new(Reason::CustomerNotFound, message));
+        return Err(Finding::new(Reason::CustomerNotFound, message));
     };
     check_rivals(spec, &customer_name, environment, references)?;
     check_references(spec, &customer_name, references)?;
     git::check(spec.git.as_ref().map_or(&[], |git| &git.customer_addons), &references.allowed_git_hosts)?;
     let version = references.version.clone()?;
-    check_major(environment, &version)?;
+    check_major(environment, references.held.as_ref(), &version)?;
 
     let (replicas, overlay) = effective_replicas(spec, customer);
     let generated_secret = generated_secret(&release);
@@ -103,7 +112,7 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
         namespace: references.namespace.clone(),
         environment: environment.metadata.name.clone().unwrap_or_default(),
         uid: environment.metadata.uid.clone().unwrap_or_default(),
-        install_refusal: install_refusal(customer, &customer_name, references.rank_in_customer),
+        install_hold: install_hold(customer, &customer_name, references.rank_in_customer),
         inputs: fingerprint(environment, &version, references),
         check: values.check.clone(),
         spec_hash: spec_hash(&values, &version, &release, &references.namespace),
@@ -126,13 +135,26 @@ fn annotation(environment: &OdooEnvironment, key: &str) -> Option<String> {
     environment.metadata.annotations.as_ref().and_then(|all| all.get(key)).cloned()
 }
 
+/// Admission refuses longer names. An object can be older than the rule.
+fn check_name(environment: &OdooEnvironment) -> Result<(), Finding> {
+    let name = environment.metadata.name.as_deref().unwrap_or_default();
+    if name.len() <= MAX_OBJECT_NAME {
+        return Ok(());
+    }
+    let message = format!(
+        "the environment's name has {} characters, and a label holds {MAX_OBJECT_NAME}: make it anew under a shorter name",
+        name.len()
+    );
+    Err(Finding::new(Reason::InvalidSpec, message))
+}
+
 fn check_rivals(
     spec: &OdooEnvironmentSpec,
     customer: &CustomerName,
     environment: &OdooEnvironment,
     references: &References,
-) -> Result<(), Refusal> {
-    let (_, release) = names(spec).map_err(|error| Refusal::new(Reason::InvalidSpec, error.to_string()))?;
+) -> Result<(), Finding> {
+    let (_, release) = names(spec).map_err(|error| Finding::new(Reason::InvalidSpec, error.to_string()))?;
     let hosts = hosts(spec);
     let name = environment.metadata.name.as_deref().unwrap_or_default();
     for rival in &references.rivals {
@@ -147,14 +169,14 @@ fn check_rivals(
                 rival.environment, rival.customer
             );
             let reason = if rival.retained { Reason::ReleaseOwnedByAnother } else { Reason::ReleaseNameTaken };
-            return Err(Refusal::new(reason, message));
+            return Err(Finding::new(reason, message));
         }
         if let Some(host) = hosts.iter().find(|host| rival.has_hosts && rival.hosts.contains(host)) {
             let message = format!(
                 "host \"{host}\" belongs to {holder} \"{}\": choose another host, or take it away there first",
                 rival.environment
             );
-            return Err(Refusal::new(Reason::HostTaken, message));
+            return Err(Finding::new(Reason::HostTaken, message));
         }
     }
     Ok(())
@@ -164,7 +186,7 @@ fn check_references(
     spec: &OdooEnvironmentSpec,
     customer: &CustomerName,
     references: &References,
-) -> Result<(), Refusal> {
+) -> Result<(), Finding> {
     named_objects(spec).iter().try_for_each(|object| references.check_object(object, customer))?;
     let administrator = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());
     let named =
@@ -179,17 +201,18 @@ fn check_references(
 }
 
 /// A change of a major version is confirmed by an annotation that names it, such as `17.0→18.0`.
-fn check_major(environment: &OdooEnvironment, version: &VersionView) -> Result<(), Refusal> {
-    let status = environment.status.clone().unwrap_or_default();
-    if status.release.is_none() {
-        return Ok(());
-    }
+fn check_major(
+    environment: &OdooEnvironment,
+    held: Option<&HeldVersion>,
+    version: &VersionView,
+) -> Result<(), Finding> {
+    let Some(held) = held else { return Ok(()) };
     let confirmed = annotation(environment, labels::MAJOR_UPGRADE).map(|text| text.replace("->", "→"));
     let mut changes = Vec::new();
-    if let Some(old) = status.odoo_version.filter(|old| major(old) != major(&version.content.odoo_version)) {
+    if let Some(old) = held.odoo_version.as_ref().filter(|old| major(old) != major(&version.content.odoo_version)) {
         changes.push(("Odoo", format!("{old}→{}", version.content.odoo_version)));
     }
-    if let (Some(old), Some(new)) = (status.postgres_major, version.content.postgres_major)
+    if let (Some(old), Some(new)) = (held.postgres_major, version.content.postgres_major)
         && old != new
     {
         changes.push(("PostgreSQL", format!("{old}→{new}")));
@@ -199,7 +222,7 @@ fn check_major(environment: &OdooEnvironment, version: &VersionView) -> Result<(
         return Ok(());
     };
     let name = environment.metadata.name.as_deref().unwrap_or_default();
-    Err(Refusal::new(
+    Err(Finding::new(
         Reason::MajorUpgradeNotConfirmed,
         format!(
             "template version \"{}\" changes {what} {change}, which cannot be undone: make a backup, then kubectl annotate oenv {name} '{}={change}'",
@@ -213,34 +236,41 @@ fn major(version: &str) -> &str {
     version.split('.').next().unwrap_or(version)
 }
 
-fn effective_replicas(spec: &OdooEnvironmentSpec, customer: &CustomerView) -> (i32, Option<Refusal>) {
+/// Pods of the web part that shall run now, and why that is less than the spec wishes for.
+pub(super) fn effective_replicas(spec: &OdooEnvironmentSpec, customer: &CustomerView) -> (i32, Option<Finding>) {
     let Some(stop) = customer.stop.as_ref().filter(|stop| applies_to(stop, spec.stage)) else {
         return (spec.replicas, None);
     };
-    let (reason, what) = match stop.reason.as_str() {
-        "CustomerTerminated" => (Reason::CustomerTerminated, "the customer's contract is terminated"),
-        "CustomerExpired" => (Reason::CustomerExpired, "the customer's contract has expired"),
+    let (reason, what) = match &stop.reason {
+        reason @ Reason::CustomerTerminated => (reason.clone(), "the customer's contract is terminated"),
+        reason @ Reason::CustomerExpired => (reason.clone(), "the customer's contract has expired"),
         _ => (Reason::CustomerSuspended, "the customer is suspended"),
     };
     (
         0,
-        Some(Refusal::new(
+        Some(Finding::new(
             reason,
             format!("stopped because {what}, since {}; data is kept, and it starts again when that ends", stop.since),
         )),
     )
 }
 
-fn install_refusal(customer: &CustomerView, name: &CustomerName, rank: usize) -> Option<Refusal> {
+fn install_hold(customer: &CustomerView, name: &CustomerName, rank: usize) -> Option<Finding> {
+    if customer.is_deleting {
+        let message = format!(
+            "customer \"{name}\" is being deleted: environments made meanwhile are not installed; apply the customer again when it is gone"
+        );
+        return Some(Finding::new(Reason::CustomerNotActive, message));
+    }
     match customer.phase {
         None => {
-            return Some(Refusal::new(Reason::Progressing, format!("customer \"{name}\" has not been looked at yet")));
+            return Some(Finding::new(Reason::Progressing, format!("customer \"{name}\" has not been looked at yet")));
         }
         Some(phase) if !may_install(phase) => {
             let message = format!(
                 "customer \"{name}\" is {phase:?}: environments are installed only while the lifecycle is Trial or Active and the contract holds"
             );
-            return Some(Refusal::new(Reason::CustomerNotActive, message));
+            return Some(Finding::new(Reason::CustomerNotActive, message));
         }
         Some(_) => {}
     }
@@ -250,7 +280,7 @@ fn install_refusal(customer: &CustomerView, name: &CustomerName, rank: usize) ->
             "customer \"{name}\" may have {limit} environments (spec.limits.environments), and has them: delete one or raise the limit"
         )
     };
-    (rank >= limit).then(|| Refusal::new(Reason::LimitExceeded, message()))
+    (rank >= limit).then(|| Finding::new(Reason::LimitExceeded, message()))
 }
 
 /// Changes whenever a new try of something that failed makes sense.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::fixtures;
 use super::super::references::{
-    CustomerView, ObjectKind, ObjectName, ReferencedObject, References, Rival, VersionView,
+    CustomerView, HeldVersion, ObjectKind, ObjectName, ReferencedObject, References, Rival, VersionView,
 };
 use super::*;
 use crate::template::VersionContent;
@@ -43,8 +43,11 @@ fn references(change: impl FnOnce(&mut References)) -> References {
             phase: Some(CustomerPhase::Active),
             stop: None,
             max_environments: None,
+            is_deleting: false,
         }),
         version: Ok(version(|_| ())),
+        held: None,
+        unreadable_customer: false,
         objects: BTreeMap::new(),
         rivals: vec![],
         rank_in_customer: 0,
@@ -60,6 +63,8 @@ fn secret(name: &str, customer: Option<&str>, type_: &str, key: &str) -> (Object
         customer: customer.map(Into::into),
         shared: false,
         type_: type_.into(),
+        generated_for: None,
+        generated_uid: None,
         keys: BTreeMap::from([(key.to_owned(), "digest".to_owned())]),
         resource_version: "7".into(),
     };
@@ -67,7 +72,7 @@ fn secret(name: &str, customer: Option<&str>, type_: &str, key: &str) -> (Object
 }
 
 fn refused(environment: &OdooEnvironment, references: &References) -> Option<Reason> {
-    validate(environment, references).err().map(|refusal| refusal.reason)
+    validate(environment, references).err().map(|finding| finding.reason)
 }
 
 #[test]
@@ -80,13 +85,14 @@ fn a_good_environment_is_valid_and_its_values_come_from_its_inputs() {
     assert_eq!(wanted.values["customer"]["id"], "C0123");
     assert_eq!(wanted.values["bootstrap"], json!({ "existingSecret": "acme-prod-odoofleet" }));
     assert_eq!(wanted.values["ingress"]["host"], "erp.acme.cn");
-    assert!(wanted.install_refusal.is_none() && wanted.overlay.is_none());
+    assert!(wanted.install_hold.is_none() && wanted.overlay.is_none());
 }
 
 #[test]
 fn what_the_spec_says_wrong_is_refused_with_its_reason() {
     type Row = (fn(&mut Value), Reason);
-    let table: [Row; 9] = [
+    let table: [Row; 10] = [
+        (|o| o["metadata"]["name"] = json!("n".repeat(64)), Reason::InvalidSpec),
         (|o| o["spec"]["serviceName"] = json!("--post-renderer"), Reason::InvalidSpec),
         (|o| o["spec"]["values"] = json!({ "ingress": { "host": "x.cn" } }), Reason::ValueNotAllowed),
         (|o| o["spec"]["values"] = json!({ "mail": { "password": "x" } }), Reason::ValueNotAllowed),
@@ -137,7 +143,7 @@ fn what_surrounds_an_environment_is_refused_with_its_reason() {
     let with = |change: fn(&mut References)| references(change);
     let table = [
         (with(|r| r.customer = None), Some(Reason::CustomerNotFound)),
-        (with(|r| r.version = Err(Refusal::new(Reason::VersionNotFound, "m"))), Some(Reason::VersionNotFound)),
+        (with(|r| r.version = Err(Finding::new(Reason::VersionNotFound, "m"))), Some(Reason::VersionNotFound)),
         (with(|r| r.version = Ok(version(|v| v.required = vec!["image.tag".into()]))), Some(Reason::InputRequired)),
         (with(|r| r.version = Ok(version(|v| v.bindings.clear()))), Some(Reason::InputNotBound)),
         (rival(|r| r.release = "acme-prod".into()), Some(Reason::ReleaseNameTaken)),
@@ -184,13 +190,13 @@ fn secrets_are_the_customers_own_and_of_a_type_that_may_be_named() {
 #[test]
 fn a_major_version_changes_only_when_the_annotation_names_the_change() {
     let upgraded = |annotation: Option<&str>| {
-        let held = environment(|o| {
-            o["status"] = json!({ "odooVersion": "17.0", "postgresMajor": 16, "release": { "name": "acme-prod", "revision": 1, "status": "deployed" } });
+        let held = HeldVersion { odoo_version: Some("17.0".into()), postgres_major: Some(16) };
+        let environment = environment(|o| {
             if let Some(annotation) = annotation {
                 o["metadata"]["annotations"] = json!({ "odoofleet.dev/major-upgrade": annotation });
             }
         });
-        refused(&held, &references(|_| ()))
+        refused(&environment, &references(|references| references.held = Some(held)))
     };
     assert_eq!(upgraded(None), Some(Reason::MajorUpgradeNotConfirmed));
     assert_eq!(upgraded(Some("16.0→17.0")), Some(Reason::MajorUpgradeNotConfirmed));
@@ -209,7 +215,7 @@ fn a_customers_state_is_an_overlay_and_bounds_first_installations() {
 
     let install = |change: fn(&mut References)| {
         let wanted = validate(&environment(|_| ()), &references(change)).unwrap();
-        wanted.install_refusal.map(|refusal| refusal.reason)
+        wanted.install_hold.map(|finding| finding.reason)
     };
     assert_eq!(install(|r| r.customer.as_mut().unwrap().phase = None), Some(Reason::Progressing));
     assert_eq!(
@@ -232,4 +238,65 @@ fn the_hash_follows_what_goes_into_the_release_and_not_what_is_scaled_live() {
     assert_eq!(base, hash(|o| o["metadata"]["labels"] = json!({ "a": "b" })));
     assert_ne!(base, hash(|o| o["spec"]["size"] = json!("M")));
     assert_ne!(base, hash(|o| o["spec"]["values"] = json!({ "nodeSelector": { "a": "b" } })));
+}
+
+#[test]
+fn a_host_bound_into_the_list_of_helm_create_keeps_its_paths() {
+    let chart = json!({ "ingress": { "enabled": false, "hosts": [
+        { "host": "chart-example.local", "paths": [{ "path": "/", "pathType": "ImplementationSpecific" }] }
+    ] } });
+    let of_chart = |change: fn(&mut VersionContent)| {
+        let mut version = version(|content| {
+            let binding = |to: &str, from: &str| json!({ "to": to, "from": from });
+            let bindings = json!([
+                binding("ingress.hosts[0].host", "ingress.host"),
+                binding("ingress.enabled", "ingress.enabled"),
+                binding("ingress.expose", "ingress.expose"),
+            ]);
+            content.bindings = serde_json::from_value(bindings).unwrap();
+            content.secret_paths = vec!["ingress.hosts[0].token".into()];
+            change(content);
+        });
+        let mut known = (*version.chart).clone();
+        known.values = serde_json::from_value(chart.clone()).unwrap();
+        version.chart = Arc::new(known);
+        references(|references| {
+            references.version = Ok(version);
+            references.objects.extend([secret("hosts", Some("acme"), "Opaque", "token")]);
+        })
+    };
+    let fed = |o: &mut Value| {
+        o["spec"]["valuesFrom"] = json!([
+            { "secretKeyRef": { "name": "hosts", "key": "token" }, "targetPath": "ingress.hosts[0].token" }
+        ]);
+    };
+    let hosts = |environment: &OdooEnvironment, references: &References| {
+        validate(environment, references).unwrap().values["ingress"]["hosts"].clone()
+    };
+    let paths = json!([{ "path": "/", "pathType": "ImplementationSpecific" }]);
+    assert_eq!(
+        hosts(&environment(|_| ()), &of_chart(|_| ())),
+        json!([{ "host": "erp.acme.cn", "paths": paths }]),
+        "over the chart's own list"
+    );
+    assert_eq!(
+        hosts(&environment(fed), &of_chart(|_| ())),
+        json!([{ "host": "erp.acme.cn", "paths": paths, "token": "" }]),
+        "beside what a Secret feeds"
+    );
+    let of_template = of_chart(|content| {
+        let values = json!({ "ingress": { "hosts": [{ "paths": ["/odoo"] }, { "host": "b" }] } });
+        content.values = serde_json::from_value(values).unwrap();
+    });
+    assert_eq!(
+        hosts(&environment(|_| ()), &of_template),
+        json!([{ "host": "erp.acme.cn", "paths": ["/odoo"] }, { "host": "b" }]),
+        "over the template's list"
+    );
+    let replaced = environment(|o| o["spec"]["values"] = json!({ "ingress": { "hosts": [{ "paths": ["/a"] }] } }));
+    assert_eq!(
+        hosts(&replaced, &of_template),
+        json!([{ "host": "erp.acme.cn", "paths": ["/a"] }]),
+        "over the environment's list"
+    );
 }

@@ -1,5 +1,8 @@
 //! A template version: everything that a template says, frozen.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use odoofleet_api::Object;
 use odoofleet_api::names::ReleaseName;
 use odoofleet_api::template::{Binding, OdooTemplateSpec, StopWorkload, WorkloadKind, WorkloadRole};
@@ -170,9 +173,26 @@ fn paths<'a>(field: &'static str, texts: impl Iterator<Item = &'a String>) -> Re
     texts.map(|text| ValuePath::parse(text).map_err(|source| VersionError::Path { field, source })).collect()
 }
 
-/// Name of the `ControllerRevision` that holds a version.
+/// Name of the `ControllerRevision` that holds a version. Both names may hold dots and hyphens, so joined alone they could be
+/// those of another pair; the digest tells them apart.
 pub fn revision_name(template: &str, version: &str) -> String {
-    format!("{template}-{version}")
+    let digest = digest::base32(format!("{template}/{version}").as_bytes());
+    format!("{template}-{version}-{}", &digest[..8])
+}
+
+/// A version as it is kept in the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredVersion {
+    /// Name of the `ControllerRevision`.
+    pub object: String,
+    /// Content.
+    pub content: Arc<VersionContent>,
+    /// Digest of the content.
+    pub digest: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether its chart has hooks that run at an upgrade; older operators did not say.
+    pub has_upgrade_hooks: Option<bool>,
 }
 
 /// Which workload plays which part.
@@ -220,12 +240,12 @@ impl StopPlan {
         matches!(self.with_role(running, WorkloadRole::Application).as_slice(), [only] if *only == workload)
     }
 
-    /// Whether the workload that the template names for `spec.replicas` is not there yet.
-    pub fn awaits_live(&self, running: &Running) -> bool {
+    /// The first workload whose pods `spec.replicas` should count and that is not there. Others may be a chart's option.
+    pub fn unmatched(&self, running: &Running) -> Option<(WorkloadKind, &str)> {
         let is_there = |rule: &WorkloadRule| {
             running.workloads.iter().any(|workload| workload.kind == rule.kind && workload.name == rule.name)
         };
-        self.0.iter().any(|rule| rule.live && !is_there(rule))
+        self.0.iter().find(|rule| rule.live && !is_there(rule)).map(|rule| (rule.kind, rule.name.as_str()))
     }
 
     fn rule(&self, kind: WorkloadKind, name: &str) -> Option<&WorkloadRule> {

@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cel::{Context, ExecutionError, Program};
-use odoofleet_api::Object;
 use odoofleet_api::template::Binding;
 use serde_json::Value;
 
@@ -199,8 +198,8 @@ fn check_functions(to: &str, program: &Program) -> Result<(), BindingError> {
         // As a function or as a method; what exists complains of its arguments.
         let mut calls = [format!("{name}()"), format!("''.{name}()")].into_iter();
         let unknown = calls.all(|call| {
-            let result = compile(to, &call).map(|call| call.execute(&Context::default()));
-            matches!(result, Ok(Err(ExecutionError::UndeclaredReference(_))))
+            let result = compile(to, &call).map(|call| execute(&call, &Context::default()));
+            matches!(result, Ok(Some(Err(ExecutionError::UndeclaredReference(_)))))
         });
         if unknown {
             return Err(BindingError::Expression {
@@ -217,11 +216,18 @@ fn evaluate(to: &str, expression: &str, inputs: &Inputs) -> Result<Option<Value>
     let error = |problem: String| BindingError::Evaluation { to: to.to_owned(), problem };
     let mut context = Context::default();
     context.add_variable("inputs", inputs.as_value()).map_err(|problem| error(problem.to_string()))?;
-    match program.execute(&context) {
-        Ok(value) => value.json().map(Some).map_err(|_| error("its result is not a JSON value".to_owned())),
-        Err(ExecutionError::NoSuchKey(_)) => Ok(None),
-        Err(problem) => Err(error(problem.to_string())),
+    match execute(&program, &context) {
+        Some(Ok(value)) => value.json().map(Some).map_err(|_| error("its result is not a JSON value".to_owned())),
+        Some(Err(ExecutionError::NoSuchKey(_))) => Ok(None),
+        Some(Err(problem)) => Err(error(problem.to_string())),
+        None => Err(error("the interpreter breaks off: write it in another way".to_owned())),
     }
+}
+
+/// Runs an expression; nothing if the interpreter panics. It works on what users wrote, as the parser does: a panic in it fails
+/// the expression, not the operator.
+fn execute(program: &Program, context: &Context) -> Option<Result<cel::Value, ExecutionError>> {
+    catch_unwind(AssertUnwindSafe(|| program.execute(context))).ok()
 }
 
 impl BoundValue {
@@ -229,17 +235,6 @@ impl BoundValue {
     pub fn collision(&self, field: &str, path: &ValuePath) -> String {
         format!("\"{field}.{path}\": set {} instead", spec_field(&self.input))
     }
-}
-
-/// The bound values as one layer.
-pub fn layer(bound: &[BoundValue]) -> Result<Object, PathError> {
-    let mut values = Object::new();
-    for item in bound {
-        if let Some(value) = &item.value {
-            item.to.set(&mut values, value.clone())?;
-        }
-    }
-    Ok(values)
 }
 
 #[cfg(test)]
@@ -269,6 +264,14 @@ mod tests {
         for bad in ["lower(inputs.stage)", "inputs.stage == 'Test' ? inputs.stage.shout() : ''", "1 +"] {
             assert!(matches!(expression(bad), Err(BindingError::Expression { .. })), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_interpreter_that_panics_fails_the_expression_alone() {
+        let mut context = Context::default();
+        context.add_function("half", |number: i64| -> i64 { number / (number - 4) }).unwrap();
+        assert!(execute(&compile("a", "half(4)").unwrap(), &context).is_none());
+        assert!(execute(&compile("a", "1 + 1").unwrap(), &context).is_some());
     }
 
     #[test]

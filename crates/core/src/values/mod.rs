@@ -8,9 +8,8 @@ mod schema;
 
 pub use bindings::{
     BindingError, BoundValue, apply as apply_bindings, check as check_bindings, defaults as default_bindings,
-    layer as bound_layer,
 };
 pub use inputs::{Context as InputContext, Inputs, is_operator_owned, spec_field, workload_key, workload_name};
 pub use layers::{Layer, Layers, merge};
 pub use path::{PathError, ValuePath};
-pub use schema::{Schema, SchemaError, Violation};
+pub use schema::{Schema, SchemaError, Violation, told as told_violations};

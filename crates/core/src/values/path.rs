@@ -94,17 +94,30 @@ impl ValuePath {
         Ok(())
     }
 
-    /// Removes the value at this place. Maps and lists around it stay.
+    /// The first list on the way to this place, if it leads into one.
+    pub fn outermost_list(&self) -> Option<Self> {
+        let position = self.0.iter().position(|segment| matches!(segment, Segment::Index(_)))?;
+        Some(Self(self.0[..position].to_vec()))
+    }
+
+    /// Removes the key that this place names. Maps and lists around it stay, and so does an entry of a list: those behind it
+    /// would move.
     pub fn remove(&self, values: &mut Object) {
-        let Some((last, parents)) = self.0.split_last() else { return };
-        let Segment::Key(last) = last else { return };
-        let mut place = values;
-        for segment in parents {
-            let Segment::Key(key) = segment else { return };
-            let Some(Value::Object(inner)) = place.get_mut(key) else { return };
-            place = inner;
+        let Some((Segment::Key(last), parents)) = self.0.split_last() else { return };
+        let Some((Segment::Key(first), parents)) = parents.split_first() else {
+            values.remove(last);
+            return;
+        };
+        let parent = parents.iter().try_fold(values.get_mut(first), |place, segment| {
+            let place = place?;
+            Some(match segment {
+                Segment::Key(key) => place.get_mut(key),
+                Segment::Index(index) => place.get_mut(*index),
+            })
+        });
+        if let Some(Some(Value::Object(map))) = parent {
+            map.remove(last);
         }
-        place.remove(last);
     }
 
     /// Whether one of the two places lies in the other.
@@ -229,9 +242,10 @@ mod tests {
 
     #[test]
     fn removing_leaves_the_rest() {
-        let mut values = object(json!({"a": {"b": 1, "c": 2}, "d": [1]}));
-        ValuePath::parse("a.b").unwrap().remove(&mut values);
-        ValuePath::parse("x.y").unwrap().remove(&mut values);
-        assert_eq!(Value::Object(values), json!({"a": {"c": 2}, "d": [1]}));
+        let mut values = object(json!({"a": {"b": 1, "c": 2}, "d": [1], "e": 1, "l": [{"n": 1, "m": 2}]}));
+        for path in ["a.b", "x.y", "d[0]", "e", "l[0].n", "l[1].n"] {
+            ValuePath::parse(path).unwrap().remove(&mut values);
+        }
+        assert_eq!(Value::Object(values), json!({"a": {"c": 2}, "d": [1], "l": [{"m": 2}]}));
     }
 }

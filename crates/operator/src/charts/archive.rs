@@ -1,6 +1,6 @@
 //! The archives that are kept in the cluster: one immutable ConfigMap for each digest.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -48,7 +48,7 @@ pub async fn read(api: &Api<ConfigMap>, digest: &str) -> Result<Vec<u8>, LoadErr
 }
 
 /// Removes archives that no version names any more.
-pub async fn remove_unused(api: &Api<ConfigMap>, used: &[String]) -> kube::Result<()> {
+pub async fn remove_unused(api: &Api<ConfigMap>, used: &BTreeSet<String>) -> kube::Result<()> {
     let used: HashSet<String> = used.iter().map(|digest| archive_name(digest)).collect();
     let kept = api.list_metadata(&ListParams::default().labels(labels::CHART_DIGEST)).await?;
     for map in kept.items.iter().filter(|map| !used.contains(&map.name_any())) {

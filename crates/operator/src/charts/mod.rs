@@ -1,12 +1,14 @@
 //! Charts: fetched once, verified, kept in the cluster, and copied to a local folder for the workers.
 
 mod archive;
+mod credentials;
 mod oci;
 mod source;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -63,6 +65,9 @@ pub enum LoadError {
     Chart(#[from] chart::ChartError),
 }
 
+/// Files are new for so long.
+const NEW: Duration = Duration::from_mins(15);
+
 impl ChartStore {
     /// A store in a folder.
     pub fn new(folder: PathBuf) -> Self {
@@ -107,6 +112,26 @@ impl ChartStore {
     pub fn compiled(&self, version_digest: &str, schema: &odoofleet_api::Object) -> Option<Arc<Schema>> {
         let compile = || Schema::compile(&serde_json::Value::Object(schema.clone())).ok().map(Arc::new);
         self.schemas.lock().entry(version_digest.to_owned()).or_insert_with(compile).clone()
+    }
+
+    /// Forgets charts that no version names. Files that are new may be those of a version that is just being made.
+    pub async fn retain(&self, used: &BTreeSet<String>) -> std::io::Result<()> {
+        self.loaded.lock().retain(|digest, _| used.contains(digest));
+        // Compiled again when they are needed.
+        self.schemas.lock().clear();
+        if !tokio::fs::try_exists(&self.folder).await? {
+            return Ok(());
+        }
+        let mut files = tokio::fs::read_dir(&self.folder).await?;
+        while let Some(file) = files.next_entry().await? {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let needed = name.strip_suffix(".tgz").is_some_and(|digest| used.contains(digest));
+            let age = file.metadata().await?.modified()?.elapsed().unwrap_or_default();
+            if !needed && age > NEW {
+                tokio::fs::remove_file(file.path()).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn write(&self, path: &Path, archive: &[u8]) -> Result<(), LoadError> {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::TryStreamExt;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig};
 use oci_client::errors::OciDistributionError;
@@ -11,8 +9,8 @@ use oci_client::manifest::OciManifest;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use odoofleet_core::digest;
-use serde::Deserialize;
 
+use super::credentials::{self, CredentialsError};
 use crate::error::chain;
 
 /// Media type of a chart's archive (Helm's `pkg/registry/constants.go`).
@@ -25,8 +23,8 @@ pub enum OciError {
     #[error("\"{0}\" is not an OCI repository: write it as registry.example.cn/charts/odoo")]
     Name(String),
     /// The pull Secret.
-    #[error("the pull Secret holds no valid .dockerconfigjson")]
-    Credentials,
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The registry's answer.
     #[error("registry \"{registry}\" does not give the chart: {problem}")]
     Registry {
@@ -71,7 +69,10 @@ pub async fn pull(pull: Pull<'_>) -> Result<Vec<u8>, OciError> {
     let registry = reference.registry().to_owned();
     let failed =
         |error: OciDistributionError| OciError::Registry { registry: registry.clone(), problem: chain(&error) };
-    let auth = auth(pull.credentials.as_deref(), &registry)?;
+    let auth = match &pull.credentials {
+        Some(config) => credentials::login(config, &registry, reference.repository())?,
+        None => RegistryAuth::Anonymous,
+    };
     let client = Client::try_from(config(pull.authority)).map_err(failed)?;
     client.auth(&reference, &auth, RegistryOperation::Pull).await.map_err(failed)?;
     let (manifest, _) = client.pull_manifest(&reference, &auth).await.map_err(failed)?;
@@ -116,46 +117,5 @@ fn config(authority: Option<Vec<u8>>) -> ClientConfig {
         read_timeout: Some(Duration::from_secs(30)),
         user_agent: concat!("odoofleet/", env!("CARGO_PKG_VERSION")),
         ..ClientConfig::default()
-    }
-}
-
-#[derive(Deserialize)]
-struct DockerConfig {
-    auths: std::collections::HashMap<String, DockerAuth>,
-}
-
-#[derive(Deserialize)]
-struct DockerAuth {
-    auth: Option<String>,
-    username: Option<String>,
-    password: Option<String>,
-}
-
-fn auth(credentials: Option<&[u8]>, registry: &str) -> Result<RegistryAuth, OciError> {
-    let Some(credentials) = credentials else { return Ok(RegistryAuth::Anonymous) };
-    let mut config: DockerConfig = serde_json::from_slice(credentials).map_err(|_| OciError::Credentials)?;
-    let keys = [registry.to_owned(), format!("https://{registry}")];
-    let Some(entry) = keys.iter().find_map(|key| config.auths.remove(key)) else { return Ok(RegistryAuth::Anonymous) };
-    if let (Some(username), Some(password)) = (entry.username, entry.password) {
-        return Ok(RegistryAuth::Basic(username, password));
-    }
-    let decoded =
-        entry.auth.and_then(|auth| STANDARD.decode(auth).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
-    let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
-    pair.map(|(name, word)| RegistryAuth::Basic(name.to_owned(), word.to_owned())).ok_or(OciError::Credentials)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_those_of_the_registry_alone() {
-        let config = br#"{"auths":{"one.example":{"auth":"dTpw"},"two.example":{"username":"a","password":"b"},"bad.example":{"auth":"!"}}}"#;
-        assert!(matches!(auth(Some(config), "one.example"), Ok(RegistryAuth::Basic(u, p)) if u == "u" && p == "p"));
-        assert!(matches!(auth(Some(config), "two.example"), Ok(RegistryAuth::Basic(u, p)) if u == "a" && p == "b"));
-        assert!(matches!(auth(Some(config), "three.example"), Ok(RegistryAuth::Anonymous)));
-        assert!(matches!(auth(Some(config), "bad.example"), Err(OciError::Credentials)));
-        assert!(matches!(auth(Some(b"{"), "one.example"), Err(OciError::Credentials)));
     }
 }

@@ -116,26 +116,25 @@ async fn from_config_map(ctx: &Context, reference: &ConfigMapKey) -> Result<Vec<
     data.remove(&key).map(|bytes| bytes.0).ok_or_else(|| problem(format!("has no key \"{key}\" in binaryData")))
 }
 
-/// `NAME-VERSION.tgz`; without a version the only archive of that name.
+/// `NAME-VERSION.tgz`; without a version the newest archive of that name.
 async fn from_folder(folder: &Path, name: &str, version: Option<&str>) -> Result<Vec<u8>, FetchError> {
     let mut entries = tokio::fs::read_dir(folder).await.map_err(FetchError::Folder)?;
     let mut found = Vec::new();
     while let Some(entry) = entries.next_entry().await.map_err(FetchError::Folder)? {
         let file = entry.file_name().to_string_lossy().into_owned();
-        let stem =
-            file.strip_suffix(".tgz").and_then(|stem| stem.strip_prefix(name)).and_then(|rest| rest.strip_prefix('-'));
-        let matches = stem.is_some_and(|rest| {
-            version.map_or_else(|| rest.starts_with(|c: char| c.is_ascii_digit()), |version| rest == version)
-        });
-        if matches {
-            found.push(entry.path());
+        let rest = file.strip_suffix(".tgz").and_then(|stem| stem.strip_prefix(name)?.strip_prefix('-'));
+        let matches = |rest: &&str| {
+            version.map_or_else(|| rest.starts_with(|c: char| c.is_ascii_digit()), |version| *rest == version)
+        };
+        if let Some(rest) = rest.filter(matches) {
+            // A version that cannot be read is older than any that can.
+            found.push((semver::Version::parse(rest).ok(), file));
         }
     }
-    found.sort();
-    let path = found.pop().ok_or_else(|| {
+    let (_, file) = found.into_iter().max().ok_or_else(|| {
         FetchError::NotInFolder(version.map_or_else(|| name.to_owned(), |version| format!("{name}-{version}")))
     })?;
-    tokio::fs::read(path).await.map_err(FetchError::Folder)
+    tokio::fs::read(folder.join(file)).await.map_err(FetchError::Folder)
 }
 
 async fn from_oci(ctx: &Context, source: &ChartSource, repository: &str) -> Result<Vec<u8>, FetchError> {
@@ -180,4 +179,33 @@ async fn authority(ctx: &Context, name: &str) -> Result<Vec<u8>, FetchError> {
         .ok_or_else(|| problem("does not exist: create it with key ca.crt"))?;
     let text = map.data.and_then(|mut data| data.remove("ca.crt"));
     text.map(String::into_bytes).ok_or_else(|| problem("has no key ca.crt"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_folder_gives_the_version_that_is_named_and_else_the_newest() {
+        let table: [(&[&str], Option<&str>, Option<&str>); 9] = [
+            (&["odoo-1.9.0", "odoo-1.10.0"], None, Some("odoo-1.10.0")),
+            (&["odoo-1.9.0", "odoo-1.10.0"], Some("1.9.0"), Some("odoo-1.9.0")),
+            (&["odoo-1.10.0-rc.1", "odoo-1.9.0"], None, Some("odoo-1.10.0-rc.1")),
+            (&["odoo-1.10.0-rc.1", "odoo-1.10.0"], None, Some("odoo-1.10.0")),
+            (&["odoo-2", "odoo-1.9.0"], None, Some("odoo-1.9.0")),
+            (&["odoo-2"], None, Some("odoo-2")),
+            (&["odoo-18-extra-3.0.0", "odoo-1.9.0"], None, Some("odoo-1.9.0")),
+            (&["odoo-extra-3.0.0", "odoofleet-1.0.0"], None, None),
+            (&["odoo-1.9.0"], Some("1.9"), None),
+        ];
+        for (files, version, expected) in table {
+            let folder = tempfile::tempdir().unwrap();
+            for file in files {
+                std::fs::write(folder.path().join(format!("{file}.tgz")), file).unwrap();
+            }
+            let found = from_folder(folder.path(), "odoo", version).await;
+            let found = found.ok().map(|bytes| String::from_utf8(bytes).unwrap());
+            assert_eq!(found.as_deref(), expected, "{files:?} {version:?}");
+        }
+    }
 }

@@ -11,34 +11,31 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::context::Context;
+use crate::watches::readable::Readable;
 
-/// Adds or removes our finalizer. The object's version is a precondition: somebody else's finalizer is never lost.
-pub async fn set_finalizer<K>(ctx: &Context, object: &K, wanted: bool) -> kube::Result<()>
+/// Adds or removes our finalizer. The object's version is a precondition: somebody else's finalizer is never lost, and what has
+/// changed meanwhile is an error. None: the object is gone, or cannot be read.
+pub async fn set_finalizer<K>(ctx: &Context, object: &K, wanted: bool) -> kube::Result<Option<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
-    let present = object.finalizers().iter().any(|finalizer| finalizer == labels::FINALIZER);
-    if present == wanted {
-        return Ok(());
-    }
     let mut finalizers: Vec<&str> =
         object.finalizers().iter().map(String::as_str).filter(|f| *f != labels::FINALIZER).collect();
     if wanted {
         finalizers.push(labels::FINALIZER);
     }
     let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": object.resource_version(), "uid": object.uid() } });
-    let api: Api<K> = ctx.api();
+    let api: Api<Readable<K>> = ctx.api();
     let params = PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     match api.patch(&object.name_any(), &params, &Patch::Merge(&patch)).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        // The next event brings the newer object.
-        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
-        result => result.map(drop),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        result => result.map(readable),
     }
 }
 
-/// Applies a status as a whole: what is not in it any more goes away. An object of another UID is not written to.
-pub async fn apply_status<K, S>(ctx: &Context, object: &K, status: &S) -> kube::Result<()>
+/// Applies a status as a whole: what is not in it any more goes away. An object of another UID is not written to. None: the
+/// object is gone, another has taken its name, or it cannot be read any more.
+pub async fn apply_status<K, S>(ctx: &Context, object: &K, status: &S) -> kube::Result<Option<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     S: Serialize,
@@ -49,11 +46,18 @@ where
         "metadata": { "name": object.name_any(), "uid": object.uid() },
         "status": status,
     });
-    let api: Api<K> = ctx.api();
+    let api: Api<Readable<K>> = ctx.api();
     let params = PatchParams::apply(labels::STATUS_FIELD_MANAGER).force();
     match api.patch_status(&object.name_any(), &params, &Patch::Apply(&patch)).await {
-        // It is gone, or another has taken its name: the next event says which.
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        result => result.map(drop),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(None),
+        result => result.map(readable),
+    }
+}
+
+/// An answer is read as a watch reads: what it leaves out does not come in by another way.
+fn readable<K>(object: Readable<K>) -> Option<K> {
+    match object {
+        Readable::Object(object) => Some(object),
+        Readable::Unreadable(_) => None,
     }
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::Kube;
 use super::ports::Ports;
+use crate::layout::Kube;
 
 /// kwok with the stages that lie beside its binary, and ours in `folder`.
 pub fn command(kwok: &Path, kubeconfig: &Path, ports: Ports, folder: &Path) -> Result<Command> {

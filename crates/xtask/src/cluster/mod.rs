@@ -2,99 +2,27 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::exec;
+use crate::layout::{Kube, Layout};
 use crate::node::network::Network;
 use crate::node::{self, Node};
+use crate::process::Daemons;
+use crate::{exec, pki};
 
+mod audit;
 mod kwok;
-pub mod pki;
 pub mod ports;
-pub mod process;
 
 use ports::Ports;
-use process::Daemons;
 
 /// In the order in which they are stopped.
 const COMPONENTS: [&str; 5] = ["kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"];
 const READY_WITHIN: Duration = Duration::from_mins(1);
-
-/// Where a control plane keeps its things.
-#[derive(Clone)]
-pub struct Layout {
-    root: PathBuf,
-}
-
-impl Layout {
-    /// All below `root`.
-    pub fn below(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
-    }
-
-    /// A path below the root.
-    pub fn path(&self, relative: &str) -> PathBuf {
-        self.root.join(relative)
-    }
-
-    /// The administrator's kubeconfig.
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.path("kubeconfig")
-    }
-
-    /// The binaries.
-    pub fn bin(&self) -> PathBuf {
-        self.path("bin")
-    }
-
-    /// Process ids and what belongs to this run alone.
-    pub fn run(&self) -> PathBuf {
-        self.path("run")
-    }
-
-    /// The output of all processes.
-    pub fn logs(&self) -> PathBuf {
-        self.path("logs")
-    }
-
-    /// The administrator's tools.
-    pub fn kube(&self) -> Kube {
-        Kube { bin: self.bin(), kubeconfig: self.kubeconfig() }
-    }
-}
-
-/// kubectl and Helm with the rights of one kubeconfig.
-pub struct Kube {
-    bin: PathBuf,
-    kubeconfig: PathBuf,
-}
-
-impl Kube {
-    /// kubectl; arguments are to be added.
-    pub fn kubectl(&self) -> Command {
-        self.tool("kubectl")
-    }
-
-    /// Helm; arguments are to be added.
-    pub fn helm(&self) -> Command {
-        self.tool("helm")
-    }
-
-    /// Applies manifests.
-    pub fn apply(&self, manifest: &str) -> Result<()> {
-        exec::feed(self.kubectl().args(["apply", "-f", "-"]), manifest).map(|_| ())
-    }
-
-    fn tool(&self, name: &str) -> Command {
-        let mut command = Command::new(self.bin.join(name));
-        command.env("KUBECONFIG", &self.kubeconfig);
-        command
-    }
-}
 
 /// Where the API server is, and where Services are.
 #[derive(Clone)]
@@ -179,7 +107,7 @@ impl ControlPlane {
     }
 
     fn prepare(&self, reach: &Reach) -> Result<()> {
-        for stale in ["etcd", "pki"] {
+        for stale in ["etcd", "pki", "logs/audit"] {
             let dir = self.layout.path(stale);
             if dir.exists() {
                 fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
@@ -245,6 +173,7 @@ impl ControlPlane {
         ] {
             api.arg(flag).arg(self.layout.path("pki").join(file));
         }
+        audit::record(&mut api, &self.layout)?;
         self.daemons.ensure("kube-apiserver", &api)?;
         let kube = self.layout.kube();
         let ready = || exec::output(kube.kubectl().args(["get", "--raw", "/readyz"])).is_ok();

@@ -5,8 +5,9 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::up::Session;
-use crate::cluster::process::Daemons;
-use crate::cluster::{self, Layout};
+use crate::cluster;
+use crate::layout::Layout;
+use crate::process::Daemons;
 use crate::{operator, repo, tools, ui};
 
 /// Stop what `up` started.

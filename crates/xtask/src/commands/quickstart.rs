@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::cluster::Kube;
 use crate::images::odoo::Source;
+use crate::layout::Kube;
 use crate::{exec, images, repo};
 
 /// As one list in JSON; with images that a real node has, if an Odoo is given for one.

@@ -9,11 +9,13 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::quickstart;
+use crate::cluster::ControlPlane;
 use crate::cluster::ports::Ports;
-use crate::cluster::process::Daemons;
-use crate::cluster::{ControlPlane, Layout, pki};
 use crate::images::odoo;
+use crate::layout::Layout;
 use crate::node::{Node, needs};
+use crate::pki;
+use crate::process::Daemons;
 use crate::{chart, environments, exec, operator, repo, tools, ui};
 
 const DEFAULT_PORT: u16 = 6443;

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::oci::{self, Contents};
 use super::{Image, RUNTIME, keep};
-use crate::node::Running;
 use crate::{tools, ui};
 
 /// How to give one, for people.
@@ -91,11 +90,11 @@ impl Source {
         self.tree.is_some() && built.is_some_and(hash) && !image.ends_with(&self.tag)
     }
 
-    /// The image to load; none if the node pulls it.
-    pub fn image(&self, node: &Running<'_>) -> Result<Option<Image>> {
+    /// The image to load; none if the node pulls it. It lies on `runtime`, with whose Python `compile` makes of one folder's files
+    /// those of another.
+    pub fn image(&self, runtime: &Image, compile: impl Fn(&Path, &Path) -> Result<()>) -> Result<Option<Image>> {
         let Some(tree) = &self.tree else { return Ok(None) };
         let name = format!("docker.io/library/{}:{}", self.repository, self.tag);
-        let runtime = node.image(RUNTIME)?;
         let key = tools::key(&[&runtime.digest]);
         super::forget(|folder| self.replaces(&format!("docker.io/library/{}", folder.replacen('-', ":", 1))))?;
         keep(&format!("odoo-{}-{key}", self.tag), &name, |half| {
@@ -104,7 +103,7 @@ impl Source {
             let compiled = half.join("pycache");
             fs::create_dir(&compiled)?;
             // The pods' root is read-only: without this, each start of Odoo would compile everything again.
-            node.compile(tree, &compiled)?;
+            compile(tree, &compiled)?;
             task.note("packing");
             let layer = half.join("layer.tar");
             let mut tar = tar::Builder::new(fs::File::create(&layer)?);

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup;
 use super::network::Network;
-use crate::cluster::process::Daemons;
 use crate::exec;
+use crate::process::Daemons;
 
 /// Locally administered.
 const BRIDGE_ADDRESS: &str = "02:0d:00:f1:ee:01";

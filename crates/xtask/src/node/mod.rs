@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cluster::Layout;
-use crate::cluster::pki::Client;
-use crate::cluster::process::Daemons;
 use crate::images::{self, Image, odoo};
+use crate::layout::Layout;
+use crate::pki::Client;
+use crate::process::Daemons;
 use crate::{exec, ui};
 
 mod cgroup;
@@ -76,7 +76,8 @@ impl Node {
         running.load(&self.images)?;
         for source in &self.odoo {
             running.forget(source)?;
-            if let Some(image) = source.image(&running)? {
+            let compile = |tree: &Path, into: &Path| running.compile(tree, into);
+            if let Some(image) = source.image(running.image(images::RUNTIME)?, compile)? {
                 running.load(&[image])?;
             }
         }
@@ -127,7 +128,7 @@ fn inside(daemons: &Daemons, part: &str) -> Option<Pid> {
 }
 
 /// A node in the making.
-pub struct Running<'a> {
+struct Running<'a> {
     layout: &'a Layout,
     daemons: &'a Daemons,
     enclosure: &'a Enclosure,
@@ -250,12 +251,12 @@ impl Running<'_> {
     }
 
     /// One of the images that were built.
-    pub fn image(&self, name: &str) -> Result<&Image> {
+    fn image(&self, name: &str) -> Result<&Image> {
         self.images.iter().find(|image| image.name == name).ok_or_else(|| anyhow!("image {name} was not built"))
     }
 
     /// Compiles a tree of Python files with the Python of Odoo's image.
-    pub fn compile(&self, tree: &Path, into: &Path) -> Result<()> {
+    fn compile(&self, tree: &Path, into: &Path) -> Result<()> {
         let mount = |from: &Path, to: &str, mode: &str| {
             format!("type=bind,src={},dst={to},options=rbind:{mode}", from.display())
         };

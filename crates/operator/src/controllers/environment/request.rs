@@ -9,108 +9,134 @@ use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::{OdooEnvironment, labels};
-use odoofleet_core::environment::compose::FedValue;
-use odoofleet_core::environment::references::ObjectKind;
+use odoofleet_core::environment::references::{ObjectKind, names};
 use odoofleet_core::environment::validate::Validated;
-use odoofleet_core::environment::{Refusal, check};
+use odoofleet_core::environment::{Facts, FedValue, HelmStep, check};
+use odoofleet_core::finding::Finding;
+use odoofleet_core::fleet::{Change, Delta, ObjectWatch};
 use odoofleet_core::observed::Running;
-use odoofleet_core::release::History;
-use odoofleet_core::values::workload_key;
-use odoofleet_helm::{Action, Chart, Check, Owner, Request};
+use odoofleet_core::task::HelmAction;
+use odoofleet_core::values::{told_violations, workload_key};
+use odoofleet_helm::{Chart, Check, Command, Inputs, Owner, Request};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::Value;
 
-use super::Error;
+use super::{Error, with_uid};
 use crate::context::Context;
+use crate::error::chain;
+use crate::watches::references;
 
 /// Length of generated passwords: 62^32 possibilities.
 const PASSWORD_LENGTH: usize = 32;
 /// Odoo's master password, the database's, and the administrator's first.
 const GENERATED_KEYS: [&str; 3] = ["admin_passwd", "password", "administrator_password"];
-/// Revisions that Helm keeps of a release.
-const MAX_HISTORY: i32 = 2;
-/// Superseded revisions that Helm is let look for, so that it removes what is beyond [`MAX_HISTORY`].
+/// Superseded revisions that Helm is let look for, so that it removes what is beyond those that it keeps.
 const SUPERSEDED: i64 = 4;
 /// The same for an uninstall, which must leave none: a release that was adopted may have Helm's default of ten.
 const SUPERSEDED_AT_UNINSTALL: i64 = 30;
+/// Seconds for an operation that renders no chart.
+const PLAIN_TIMEOUT: i64 = 300;
 
-/// Builds the request for an install or an upgrade.
+/// Builds the request for a step. The inner error is what a person must mend first.
 pub async fn build(
     ctx: &Context,
-    wanted: &Validated,
-    history: &History,
-    running: &Running,
+    facts: &Facts,
+    wanted: Option<&Validated>,
     id: String,
-    (action, revision): (Action, i64),
-) -> Result<Result<Request, Refusal>, Error> {
-    if let Err(refusal) = ensure_generated_secret(ctx, wanted).await? {
-        return Ok(Err(refusal));
-    }
+    step: &HelmStep,
+) -> Result<Result<Request, Finding>, Error> {
+    let release = match names(&facts.environment.spec) {
+        Ok((_, release)) => release.as_str().to_owned(),
+        Err(error) => return Ok(Err(Finding::new(Reason::InvalidSpec, error.to_string()))),
+    };
+    let inputs = match (step.action, wanted) {
+        (HelmAction::Unlock | HelmAction::Uninstall, _) => None,
+        (HelmAction::Install | HelmAction::Check | HelmAction::Upgrade, Some(wanted)) => {
+            match inputs(ctx, facts, wanted, step).await? {
+                Ok(inputs) => Some((wanted, Box::new(inputs))),
+                Err(finding) => return Ok(Err(finding)),
+            }
+        }
+        (HelmAction::Install | HelmAction::Check | HelmAction::Upgrade, None) => {
+            return Ok(Err(Finding::new(Reason::InvalidSpec, "nothing valid is wanted any more")));
+        }
+    };
+    let timeout_seconds = inputs.as_ref().map_or(PLAIN_TIMEOUT, |(wanted, _)| i64::from(wanted.helm_timeout));
+    let command = match (step.action, inputs) {
+        (HelmAction::Install, Some((_, inputs))) => Command::Install { inputs },
+        (HelmAction::Check, Some((wanted, inputs))) => Command::Check { inputs, check: check_request(wanted) },
+        (HelmAction::Upgrade, Some((_, inputs))) => Command::Upgrade { inputs },
+        (HelmAction::Uninstall, _) => Command::Uninstall,
+        (HelmAction::Unlock, _) | (HelmAction::Install | HelmAction::Check | HelmAction::Upgrade, None) => {
+            Command::Unlock
+        }
+    };
+    let superseded = if step.action == HelmAction::Uninstall { SUPERSEDED_AT_UNINSTALL } else { SUPERSEDED };
+    Ok(Ok(Request {
+        id,
+        release,
+        namespace: ctx.settings.namespace.clone(),
+        expected_revision: step.revision,
+        revisions: facts.history.numbers(superseded),
+        timeout_seconds,
+        command,
+    }))
+}
+
+/// What the chart is rendered with.
+async fn inputs(
+    ctx: &Context,
+    facts: &Facts,
+    wanted: &Validated,
+    step: &HelmStep,
+) -> Result<Result<Inputs, Finding>, Error> {
     let mut values = wanted.values.clone();
     for fed in &wanted.fed {
         match read(ctx, fed).await? {
             Ok(text) => {
                 if let Err(error) = fed.to.set(&mut values, Value::String(text)) {
-                    return Ok(Err(Refusal::new(Reason::ValueNotAllowed, error.to_string())));
+                    return Ok(Err(Finding::new(Reason::ValueNotAllowed, error.to_string())));
                 }
             }
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(finding) => return Ok(Err(finding)),
         }
     }
-    let path = ctx.charts.provide(&ctx.api::<ConfigMap>(), &wanted.version.content.chart_digest).await?;
-    let mut allowed_secrets = ctx.index.references.secrets_for(wanted.customer.as_str());
+    if let Some(schema) = wanted.version.schema.as_ref().filter(|_| !wanted.fed.is_empty()) {
+        let places: Vec<_> = wanted.fed.iter().map(|fed| fed.to.clone()).collect();
+        let violations = schema.check_fed(&wanted.version.chart.values, &values, &places);
+        if let Some(told) = told_violations(&violations) {
+            return Ok(Err(Finding::new(Reason::SchemaViolation, told)));
+        }
+    }
+    let path = match ctx.charts.provide(&ctx.api::<ConfigMap>(), &wanted.version.content.chart_digest).await {
+        Ok(path) => path,
+        Err(error) => return Ok(Err(Finding::new(Reason::ChartUnavailable, chain(&error)))),
+    };
+    let mut allowed_secrets = ctx.fleet.with(|fleet| fleet.secrets_for(wanted.customer.as_str()));
     allowed_secrets.push(wanted.generated_secret.clone());
-    Ok(Ok(Request {
-        chart: Some(Chart {
-            path: path.to_string_lossy().into_owned(),
-            sha256: wanted.version.content.chart_digest.clone(),
-        }),
+    let volumes = facts.running.volumes.iter().filter_map(|volume| Some((volume.name.clone(), volume.size.clone()?)));
+    Ok(Ok(Inputs {
+        chart: Chart { path: path.to_string_lossy().into_owned(), sha256: wanted.version.content.chart_digest.clone() },
         values,
-        labels: labels_of(wanted, (action, revision)),
-        replicas: live_replicas(wanted, running),
+        labels: labels_of(wanted, step),
+        replicas: live_replicas(wanted, &facts.running),
         other_replicas: (wanted.replicas == 0).then_some(0),
         suspend_cron_jobs: wanted.replicas == 0,
+        volumes: volumes.collect(),
         allowed_kinds: ctx.settings.allowed_kinds.clone(),
         allowed_secrets,
-        check: (action == Action::Check).then(|| check_request(wanted)),
-        allow_data_loss: wanted.allows_data_loss(revision),
-        timeout_seconds: i64::from(wanted.helm_timeout),
-        ..bare(ctx, wanted.release.as_str(), history, id, (action, revision))
+        allow_data_loss: wanted.allows_data_loss(step.revision),
     }))
 }
 
 /// Labels of a release, or of the pod of a check: there the digest of all that goes in would let its readers test guesses of a
 /// password.
-fn labels_of(wanted: &Validated, (action, revision): (Action, i64)) -> BTreeMap<String, String> {
-    let mut all = wanted.release_labels(revision);
-    if action == Action::Check {
+fn labels_of(wanted: &Validated, step: &HelmStep) -> BTreeMap<String, String> {
+    let mut all = wanted.release_labels(step.revision);
+    if step.action == HelmAction::Check {
         all.retain(|(key, _)| [labels::CUSTOMER, labels::ENVIRONMENT, labels::ENVIRONMENT_UID].contains(key));
     }
     all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-/// A request that renders no chart: unlock and uninstall.
-pub fn bare(ctx: &Context, release: &str, history: &History, id: String, (action, revision): (Action, i64)) -> Request {
-    Request {
-        id,
-        action,
-        release: release.to_owned(),
-        namespace: ctx.settings.namespace.clone(),
-        expected_revision: revision,
-        revisions: history.numbers(if action == Action::Uninstall { SUPERSEDED_AT_UNINSTALL } else { SUPERSEDED }),
-        chart: None,
-        values: serde_json::Map::new(),
-        labels: BTreeMap::new(),
-        replicas: BTreeMap::new(),
-        other_replicas: None,
-        suspend_cron_jobs: false,
-        check: None,
-        allowed_kinds: Vec::new(),
-        allowed_secrets: Vec::new(),
-        allow_data_loss: false,
-        max_history: MAX_HISTORY,
-        timeout_seconds: 300,
-    }
 }
 
 /// The pod of a check goes with its environment.
@@ -130,13 +156,16 @@ fn live_replicas(wanted: &Validated, running: &Running) -> BTreeMap<String, i32>
         .workloads
         .iter()
         .map(|workload| {
-            let live = wanted.replicas > 0 && workload.replicas > 0 && wanted.stop_plan.is_live(workload, running);
+            let live = wanted.replicas > 0
+                && workload.replicas > 0
+                && !workload.autoscaled
+                && wanted.stop_plan.is_live(workload, running);
             (workload_key(workload.kind, &workload.name), if live { wanted.replicas } else { workload.replicas })
         })
         .collect()
 }
 
-async fn read(ctx: &Context, fed: &FedValue) -> Result<Result<String, Refusal>, Error> {
+async fn read(ctx: &Context, fed: &FedValue) -> Result<Result<String, Finding>, Error> {
     let name = &fed.object.name;
     let bytes = match fed.object.kind {
         ObjectKind::Secret => {
@@ -152,13 +181,13 @@ async fn read(ctx: &Context, fed: &FedValue) -> Result<Result<String, Refusal>, 
         }
     };
     let missing = || {
-        Refusal::new(
+        Finding::new(
             Reason::ReferenceNotFound,
             format!("{:?} \"{name}\" or its key \"{}\" is gone", fed.object.kind, fed.key),
         )
     };
     let binary = |_| {
-        Refusal::new(
+        Finding::new(
             Reason::ValueNotAllowed,
             format!("key \"{}\" of {:?} \"{name}\" is not text: values are text", fed.key, fed.object.kind),
         )
@@ -166,14 +195,27 @@ async fn read(ctx: &Context, fed: &FedValue) -> Result<Result<String, Refusal>, 
     Ok(bytes.ok_or_else(missing).and_then(|bytes| String::from_utf8(bytes).map_err(binary)))
 }
 
-/// Generates the passwords of a release once. They are never changed and never read by the operator.
-async fn ensure_generated_secret(ctx: &Context, wanted: &Validated) -> Result<Result<(), Refusal>, Error> {
-    let customer = wanted.customer.as_str();
-    if ctx.index.references.secrets_for(customer).contains(&wanted.generated_secret) {
-        return Ok(Ok(()));
+/// Name and UID of a Secret that was made just now.
+pub struct Generated(String, String);
+
+/// Generates the passwords of a release once, before anything of it is there. They are never changed and never read by the
+/// operator. The inner error is what is in the way.
+pub async fn generate(
+    ctx: &Context,
+    facts: &Facts,
+    wanted: &Validated,
+) -> Result<Result<Option<Generated>, Finding>, Error> {
+    if facts.generated_secret.is_some() {
+        return Ok(Ok(None));
     }
+    let customer = wanted.customer.as_str();
     let password = || ByteString(Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH).into_bytes());
-    let all = [(labels::CUSTOMER, customer), (labels::ENVIRONMENT, &wanted.environment), (labels::GENERATED, "true")];
+    let all = [
+        (labels::CUSTOMER, customer),
+        (labels::ENVIRONMENT, &wanted.environment),
+        (labels::ENVIRONMENT_UID, &wanted.uid),
+        (labels::GENERATED, "true"),
+    ];
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(wanted.generated_secret.clone()),
@@ -185,13 +227,37 @@ async fn ensure_generated_secret(ctx: &Context, wanted: &Validated) -> Result<Re
     };
     let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match ctx.api::<Secret>().create(&params, &secret).await {
-        Ok(_) => Ok(Ok(())),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => is_own_secret(ctx, wanted).await,
+        Ok(created) => {
+            // Known before the release is: else the next look would miss it beside a release.
+            let found = references::secret(&created);
+            ctx.fleet.apply(Change::Objects(ObjectWatch::CustomersSecrets, Delta::Applied(found)));
+            let uid = created.metadata.uid.unwrap_or_default();
+            Ok(Ok(Some(Generated(wanted.generated_secret.clone(), uid))))
+        }
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            Ok(is_own_secret(ctx, wanted).await?.map(|()| None))
+        }
+        Err(kube::Error::Api(status)) if status.is_forbidden() || status.is_invalid() => {
+            let message = format!(
+                "the API server refuses Secret \"{}\" for the generated passwords: {}",
+                wanted.generated_secret, status.message
+            );
+            Ok(Err(Finding::new(Reason::Forbidden, message)))
+        }
         Err(error) => Err(Error::Prepare(error)),
     }
 }
 
-async fn is_own_secret(ctx: &Context, wanted: &Validated) -> Result<Result<(), Refusal>, Error> {
+/// Takes back passwords that nothing has used: their environment was deleted while they were made. An API server can let an
+/// object go although a finalizer was added to it in the same moment.
+pub async fn take_back(ctx: &Context, Generated(name, uid): Generated) -> Result<(), Error> {
+    match ctx.api::<Secret>().delete(&name, &with_uid(&uid)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        result => result.map(drop).map_err(Error::Prepare),
+    }
+}
+
+async fn is_own_secret(ctx: &Context, wanted: &Validated) -> Result<Result<(), Finding>, Error> {
     let found = ctx.api::<Secret>().get_metadata_opt(&wanted.generated_secret).await.map_err(Error::Prepare)?;
     let owner = found.and_then(|found| found.metadata.labels.and_then(|mut all| all.remove(labels::CUSTOMER)));
     if owner.as_deref() == Some(wanted.customer.as_str()) {
@@ -201,5 +267,5 @@ async fn is_own_secret(ctx: &Context, wanted: &Validated) -> Result<Result<(), R
         "Secret \"{}\" exists and does not carry label odoofleet.dev/customer={}: it is in the way of the generated passwords; rename or remove it",
         wanted.generated_secret, wanted.customer
     );
-    Ok(Err(Refusal::new(Reason::ReferenceNotAllowed, message)))
+    Ok(Err(Finding::new(Reason::ReferenceNotAllowed, message)))
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::context::Context;
 
 /// Carries out a scaling. What has vanished meanwhile is no error.
-pub async fn apply(ctx: &Context, release: &str, step: &ScaleStep) -> Result<(), (String, kube::Error)> {
+pub async fn apply(ctx: &Context, step: &ScaleStep) -> Result<(), (String, kube::Error)> {
     for (name, suspend) in &step.cron_jobs {
         let patch = Patch::Merge(json!({ "spec": { "suspend": suspend } }));
         found(ctx.api::<CronJob>().patch(name, &params(), &patch).await)
@@ -24,15 +24,15 @@ pub async fn apply(ctx: &Context, release: &str, step: &ScaleStep) -> Result<(),
     }
     for scaling in &step.workloads {
         let result = match scaling.kind {
-            WorkloadKind::Deployment => scale::<Deployment>(ctx, release, scaling).await,
-            WorkloadKind::StatefulSet => scale::<StatefulSet>(ctx, release, scaling).await,
+            WorkloadKind::Deployment => scale::<Deployment>(ctx, scaling).await,
+            WorkloadKind::StatefulSet => scale::<StatefulSet>(ctx, scaling).await,
         };
         result.map_err(|error| (format!("{:?} \"{}\"", scaling.kind, scaling.name), error))?;
     }
     Ok(())
 }
 
-async fn scale<K>(ctx: &Context, release: &str, scaling: &Scaling) -> kube::Result<()>
+async fn scale<K>(ctx: &Context, scaling: &Scaling) -> kube::Result<()>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
@@ -47,14 +47,8 @@ where
     let patch = json!({ "spec": { "replicas": scaling.replicas } });
     if let Some(scale) = found(api.patch_scale(&scaling.name, &params(), &Patch::Merge(patch)).await)? {
         let version = scale.metadata.resource_version.unwrap_or_default();
-        ctx.index.running.note_scaled(
-            release,
-            scaling.kind,
-            &scaling.name,
-            scaling.replicas,
-            scaling.remember,
-            &version,
-        );
+        let workload = (scaling.kind, scaling.name.clone());
+        ctx.fleet.with(|fleet| fleet.note_scaled(&workload, scaling.replicas, scaling.remember, &version));
     }
     Ok(())
 }

@@ -1,12 +1,15 @@
 //! The objects that are measured: one template, one customer for ten environments.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 /// The namespace of the operator's environments.
 pub const NAMESPACE: &str = "odoo";
 const PER_CUSTOMER: u32 = 10;
-const TEMPLATE: &str = "bench";
+/// The template that all follow.
+pub const TEMPLATE: &str = "bench";
 
 /// So many environments.
 pub struct Fleet {
@@ -24,6 +27,11 @@ impl Environment {
     /// Its name, and that of its release.
     pub fn name(&self) -> String {
         format!("{}-{}", self.customer, self.service)
+    }
+
+    /// Its customer.
+    pub fn customer(&self) -> &str {
+        &self.customer
     }
 
     /// The object. `change` is a value that differs after each change; zero leaves it out.
@@ -59,11 +67,20 @@ pub fn marker(change: u32) -> String {
 }
 
 impl Fleet {
-    /// So many.
+    /// So many, ten for each customer.
     pub fn new(environments: u32) -> Self {
+        Self::shared_by(environments, PER_CUSTOMER)
+    }
+
+    /// So many, all of one customer.
+    pub fn of_one_customer(environments: u32) -> Self {
+        Self::shared_by(environments, environments)
+    }
+
+    fn shared_by(environments: u32, each: u32) -> Self {
         let environment = |number: u32| Environment {
-            customer: format!("c{:04}", number / PER_CUSTOMER),
-            service: format!("e{}", number % PER_CUSTOMER),
+            customer: format!("c{:04}", number / each),
+            service: format!("e{}", number % each),
         };
         Self { environments: (0..environments).map(environment).collect() }
     }
@@ -80,11 +97,12 @@ impl Fleet {
 
     /// What must be there before the environments.
     pub fn base(&self) -> String {
-        let customers = self.environments.iter().step_by(PER_CUSTOMER as usize).map(|environment| {
+        let customers: BTreeSet<&str> = self.environments.iter().map(Environment::customer).collect();
+        let customers = customers.into_iter().map(|name| {
             json!({
                 "apiVersion": "odoofleet.dev/v1alpha1",
                 "kind": "OdooCustomer",
-                "metadata": {"name": environment.customer, "namespace": NAMESPACE},
+                "metadata": {"name": name, "namespace": NAMESPACE},
                 "spec": {"lifecycle": "Active"},
             })
         });

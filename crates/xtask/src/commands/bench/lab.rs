@@ -6,14 +6,16 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use jiff::Timestamp;
 use tempfile::TempDir;
 
-use super::{proc, watch};
+use super::{audit, proc, watch};
 use crate::cluster::ports::Ports;
-use crate::cluster::process::Daemons;
-use crate::cluster::{self, ControlPlane, Kube, Layout};
+use crate::cluster::{self, ControlPlane};
+use crate::layout::{Kube, Layout};
 use crate::node::Node;
 use crate::node::enclosure::Enclosure;
+use crate::process::Daemons;
 use crate::{chart, http, operator, repo, tools, ui};
 
 /// The parts whose CPU time is that of the control plane.
@@ -103,6 +105,11 @@ impl Lab {
         Ok(ctr)
     }
 
+    /// Ends a part of the control plane. It stays away.
+    pub fn stop_part(&self, name: &str) -> Result<()> {
+        self.daemons.stop(name).map(|_| ())
+    }
+
     /// The packaged chart.
     pub fn chart(&self) -> &Path {
         &self.chart
@@ -118,6 +125,17 @@ impl Lab {
     /// CPU time of the operator and its workers.
     pub fn operator_cpu(&self) -> Result<Duration> {
         self.pid(operator::DAEMON).map(proc::cpu_with_children)
+    }
+
+    /// Memory of the operator without its workers.
+    pub fn operator_memory(&self) -> Result<proc::Memory> {
+        let memory = proc::memory(self.pid(operator::DAEMON)?);
+        memory.ok_or_else(|| anyhow!("the operator does not run"))
+    }
+
+    /// What the operator wrote since a moment.
+    pub fn operator_writes_since(&self, moment: Timestamp) -> Result<String> {
+        audit::writes_since(&self.layout.audit(), moment)
     }
 
     /// CPU time of the control plane, kwok included.
@@ -260,11 +278,6 @@ impl Others<'_> {
 pub struct Metrics(String);
 
 impl Metrics {
-    /// From a text.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
     /// The sum over all series of a name whose labels contain a text.
     pub fn sum(&self, name: &str, labels: &str) -> f64 {
         self.series(name).filter(|(own, _)| own.contains(labels)).map(|(_, value)| value).sum()
@@ -281,14 +294,27 @@ impl Metrics {
     }
 }
 
+/// The value of a label in a series' labels.
+pub fn label<'a>(labels: &'a str, name: &str) -> &'a str {
+    let begin = |text: &'a str, sign: &str| text.split_once(&format!("{sign}{name}=\"")).map(|(_, rest)| rest);
+    let value = begin(labels, "{").or_else(|| begin(labels, ","));
+    value.and_then(|rest| rest.split_once('"')).map_or("", |(value, _)| value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_label_is_found_by_its_whole_name() {
+        let labels = "{subpod=\"x\",pod=\"a-web-1\"}";
+        assert_eq!((label(labels, "pod"), label(labels, "subpod"), label(labels, "node")), ("a-web-1", "x", ""));
+    }
+
+    #[test]
     fn series_are_told_apart_by_their_whole_name() {
         let text = "# HELP a_b x\na_b 2\na_b_c 7\na{k=\"x y\",l=\"1\"} 3\na{k=\"z\",l=\"1\"} 4\n";
-        let metrics = Metrics::new(text.to_owned());
+        let metrics = Metrics(text.to_owned());
         assert!((metrics.sum("a_b", "") - 2.0).abs() < 1e-9);
         assert!((metrics.sum("a", "") - 7.0).abs() < 1e-9);
         assert!((metrics.sum("a", "k=\"z\"") - 4.0).abs() < 1e-9);

@@ -4,6 +4,8 @@ use anyhow::{Result, bail};
 
 use crate::ui;
 
+mod api;
+mod audit;
 mod cli;
 mod failure;
 mod fleet;
@@ -13,8 +15,8 @@ mod proc;
 mod rates;
 mod real;
 mod report;
-mod requests;
 mod restart;
+mod scale;
 mod single;
 mod stats;
 mod watch;
@@ -47,12 +49,15 @@ pub struct Args {
 enum Part {
     /// Measure one environment on a real node: from `kubectl apply` to the first page, and its memory.
     Real(real::Args),
+    /// Measure what must not grow with the fleet: decisions, restarts, and changes under load.
+    Scale(scale::Args),
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     match &args.part {
         Some(Part::Real(args)) => real::run(args),
+        Some(Part::Scale(args)) => scale::run(args),
         None => compare(args),
     }
 }
@@ -91,7 +96,7 @@ fn measure(lab: &mut Lab, fleet: &Fleet) -> Result<Report> {
     ui::heading("Single changes");
     single::warm(lab, fleet, &mut report)?;
     ui::heading("Restart");
-    restart::measure(lab, fleet, &mut report)?;
+    restart::measure(lab, fleet, &restart::Goals::default(), &mut report)?;
     ui::heading("First changes after a rest");
     single::cold(lab, fleet, &mut report)?;
     ui::heading("Failures");

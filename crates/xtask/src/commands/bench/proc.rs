@@ -44,15 +44,34 @@ fn of_ticks(ticks: u64, per_second: u64) -> Duration {
     Duration::from_millis(ticks * 1000 / per_second)
 }
 
-/// The most memory that a process ever had, in bytes.
-pub fn peak_memory(pid: i32) -> Option<u64> {
-    peak_of(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+/// Memory of a process, in bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// What it has.
+    pub now: u64,
+    /// The most that it ever had.
+    pub most: u64,
 }
 
-fn peak_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
+/// The memory of a process.
+pub fn memory(pid: i32) -> Option<Memory> {
+    Memory::parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+}
+
+/// The most memory that a process ever had, in bytes.
+pub fn peak_memory(pid: i32) -> Option<u64> {
+    memory(pid).map(|memory| memory.most)
+}
+
+impl Memory {
+    fn parse(status: &str) -> Option<Self> {
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            Some(kibibytes * 1024)
+        };
+        Some(Self { now: bytes("VmRSS:")?, most: bytes("VmHWM:")? })
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -95,8 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_in_bytes() {
-        assert_eq!(peak_of("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t 1 kB\n"), Some(2_097_152));
-        assert_eq!(peak_of("Name:\tx\n"), None);
+    fn memory_is_in_bytes() {
+        let expected = Memory { now: 1024, most: 2_097_152 };
+        assert_eq!(Memory::parse("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t 1 kB\n"), Some(expected));
+        assert_eq!(Memory::parse("Name:\tx\n"), None);
     }
 }

@@ -5,19 +5,24 @@ use super::stats::mebibytes;
 
 /// What was measured.
 pub struct Report {
-    head: [String; 4],
-    rows: Vec<[String; 4]>,
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
 }
 
 impl Report {
     /// An empty one with these columns.
-    pub fn new(head: [&str; 4]) -> Self {
-        Self { head: head.map(str::to_owned), rows: Vec::new() }
+    pub fn new<const COLUMNS: usize>(head: [&str; COLUMNS]) -> Self {
+        Self { head: head.map(str::to_owned).into(), rows: Vec::new() }
     }
 
     /// Adds a row.
     pub fn add(&mut self, what: impl Into<String>, first: impl Into<String>, second: impl Into<String>, goal: &str) {
-        self.rows.push([what.into(), first.into(), second.into(), goal.to_owned()]);
+        self.row(vec![what.into(), first.into(), second.into(), goal.to_owned()]);
+    }
+
+    /// Adds a row with a cell for each column.
+    pub fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
     }
 
     /// Adds the memory.
@@ -32,7 +37,7 @@ impl Report {
         let widths: Vec<usize> = (0..self.head.len())
             .map(|column| self.all().map(|row| row[column].chars().count()).max().unwrap_or_default())
             .collect();
-        let line = |row: &[String; 4]| {
+        let line = |row: &Vec<String>| {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
@@ -41,13 +46,13 @@ impl Report {
 
     /// For a document.
     pub fn markdown(&self) -> String {
-        let line = |row: &[String; 4]| format!("| {} |", row.join(" | "));
-        let mut lines = vec![line(&self.head), "|---|---|---|---|".to_owned()];
+        let line = |row: &Vec<String>| format!("| {} |", row.join(" | "));
+        let mut lines = vec![line(&self.head), format!("|{}", "---|".repeat(self.head.len()))];
         lines.extend(self.rows.iter().map(line));
         lines.join("\n")
     }
 
-    fn all(&self) -> impl Iterator<Item = &[String; 4]> {
+    fn all(&self) -> impl Iterator<Item = &Vec<String>> {
         std::iter::once(&self.head).chain(&self.rows)
     }
 }

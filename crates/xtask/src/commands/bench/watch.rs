@@ -10,8 +10,8 @@ use anyhow::{Result, anyhow, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::cluster::Kube;
 use crate::exec;
+use crate::layout::Kube;
 
 /// Longer than any measurement.
 const LIMIT: Duration = Duration::from_mins(30);

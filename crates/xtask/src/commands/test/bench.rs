@@ -10,10 +10,11 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::cluster::ports::Ports;
-use crate::cluster::process::Daemons;
-use crate::cluster::{self, ControlPlane, Layout};
+use crate::cluster::{self, ControlPlane};
 use crate::images::odoo::Source;
+use crate::layout::Layout;
 use crate::node::{self, Node, needs};
+use crate::process::Daemons;
 use crate::{tools, ui};
 
 /// What the checks of one run share.

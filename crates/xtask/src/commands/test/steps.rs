@@ -8,9 +8,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::bench::Bench;
-use crate::cluster::Layout;
 use crate::commands::generate;
 use crate::images::odoo;
+use crate::layout::Layout;
 use crate::{chart, exec, images, node, operator, repo, tools};
 
 /// Crates that decide, and so see neither runtime nor client.
@@ -143,6 +143,7 @@ fn e2e_command(cluster: &Layout, charts: &Path) -> Command {
 /// Tells scenarios where everything is.
 fn setup<'a>(command: &'a mut Command, cluster: &Layout, charts: &Path) -> &'a mut Command {
     command.env("E2E_KUBECONFIG", cluster.kubeconfig()).env("E2E_BIN", cluster.bin());
+    command.env("E2E_AUDIT", cluster.audit());
     command.env("E2E_CHARTS", charts).env("E2E_REPO", repo::root())
 }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 
 use crate::commands::bench::fleet::NAMESPACE;
-use crate::commands::bench::lab::Lab;
-use crate::commands::bench::requests::label;
+use crate::commands::bench::lab::{Lab, label};
 use crate::{exec, node};
 
 const WORKING_SET: &str = "container_memory_working_set_bytes{";

@@ -1,0 +1,288 @@
+//! From facts to a decision about a template.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use odoofleet_api::conditions::{ConditionStatus, ConditionType, Reason, Wanted, merge};
+use odoofleet_api::template::{OdooTemplateStatus, RolloutPlace, RolloutStatus, TemplateVersion};
+use odoofleet_api::{OdooTemplate, labels};
+
+use super::StoredVersion;
+use crate::finding::Finding;
+
+/// Environments on the way at once, when the spec names no number.
+const DEFAULT_CONCURRENT: i32 = 5;
+/// Failed environments that the status names.
+const NAMED: usize = 20;
+/// Versions that nobody uses are kept up to this many, to go back to.
+const KEPT_UNUSED: usize = 10;
+/// First pause after a chart could not be fetched; it doubles up to [`LAST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// Longest pause after a chart could not be fetched.
+const LAST_PAUSE: Duration = Duration::from_mins(10);
+
+/// Everything that a decision about one template is made from.
+pub struct TemplateFacts {
+    /// The object.
+    pub template: Arc<OdooTemplate>,
+    /// Its versions, newest first, and how many environments hold each.
+    pub versions: Vec<(StoredVersion, usize, bool)>,
+    /// Changes with everything from which a version is made.
+    pub inputs: String,
+    /// What came of the last try to make a version.
+    pub evidence: Option<FreezeEvidence>,
+    /// Inputs of the try that goes on.
+    pub freezing: Option<String>,
+    /// How far the rollout may go now.
+    pub advance: Option<RolloutPlace>,
+    /// Counts of the environments.
+    pub counts: FollowerCounts,
+    /// Environments that keep it from going while it is being deleted.
+    pub holders: usize,
+}
+
+/// Counts of a template's environments.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FollowerCounts {
+    /// All that refer to it.
+    pub in_use: usize,
+    /// Those that follow it.
+    pub following: usize,
+    /// Followers on the newest version that are well.
+    pub done: usize,
+    /// Followers where it failed, at most [`NAMED`].
+    pub failed: Vec<String>,
+    /// Those that name a version of their own.
+    pub pinned: usize,
+}
+
+/// Most environments that a status names.
+pub const fn named_failures() -> usize {
+    NAMED
+}
+
+/// Why no version could be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreezeEvidence {
+    /// The inputs for which it was tried.
+    pub inputs: String,
+    /// What a person, or the registry, must mend.
+    pub finding: Finding,
+    /// Whether another try may end otherwise although no input has changed.
+    pub transient: bool,
+    /// Tries in a row.
+    pub count: u32,
+    /// When the last one ended.
+    pub at: Timestamp,
+}
+
+/// The one thing that is done to a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateStep {
+    /// Nothing but to tell how it is.
+    Nothing,
+    /// Put our finalizer on it.
+    Protect,
+    /// Fetch the chart, check it, and keep the content as a version.
+    Freeze {
+        /// What it is made from.
+        inputs: String,
+    },
+    /// Remove versions that nobody needs: the names of their objects.
+    Prune(Vec<String>),
+    /// Take our finalizer away.
+    LetGo,
+}
+
+/// What a look at a template decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TemplateDecision {
+    /// What is done.
+    pub step: TemplateStep,
+    /// What is told.
+    pub status: OdooTemplateStatus,
+    /// When to look again although nothing has told so.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Decides about a template.
+pub fn decide(facts: &TemplateFacts, now: Timestamp) -> TemplateDecision {
+    let (step, content, wake_at) = plan(facts, now);
+    TemplateDecision { step, status: status(facts, &content, now), wake_at }
+}
+
+/// How the version of the spec stands.
+enum Content {
+    /// It is kept.
+    Kept,
+    /// It is being made.
+    Coming,
+    /// It cannot be made; the flag says whether it is tried again by itself.
+    Refused(Finding, bool),
+    /// It is not looked at: the template is paused or goes.
+    LeftAlone,
+}
+
+fn plan(facts: &TemplateFacts, now: Timestamp) -> (TemplateStep, Content, Option<Timestamp>) {
+    let meta = &facts.template.metadata;
+    let protected = meta.finalizers.iter().flatten().any(|finalizer| finalizer == labels::FINALIZER);
+    if meta.deletion_timestamp.is_some() {
+        let goes = protected && facts.holders == 0;
+        return (if goes { TemplateStep::LetGo } else { TemplateStep::Nothing }, Content::LeftAlone, None);
+    }
+    if !protected {
+        return (TemplateStep::Protect, Content::Coming, None);
+    }
+    if is_paused(facts) {
+        return (TemplateStep::Nothing, Content::LeftAlone, None);
+    }
+    let spec = &facts.template.spec;
+    if let Some((stored, ..)) = facts.versions.iter().find(|(stored, ..)| stored.content.version == spec.version) {
+        let content = if stored.content.describes(spec) {
+            Content::Kept
+        } else {
+            Content::Refused(content_changed(spec.version.as_str()), false)
+        };
+        return (prune(facts), content, None);
+    }
+    if facts.freezing.is_some() {
+        return (TemplateStep::Nothing, Content::Coming, None);
+    }
+    let freeze = || TemplateStep::Freeze { inputs: facts.inputs.clone() };
+    let Some(evidence) = facts.evidence.as_ref().filter(|evidence| evidence.inputs == facts.inputs) else {
+        return (freeze(), Content::Coming, None);
+    };
+    let refused = Content::Refused(evidence.finding.clone(), evidence.transient);
+    if !evidence.transient {
+        return (TemplateStep::Nothing, refused, None);
+    }
+    let pause = (FIRST_PAUSE * 2_u32.pow(evidence.count.saturating_sub(1).min(10))).min(LAST_PAUSE);
+    let until = evidence.at + pause;
+    if now >= until { (freeze(), refused, None) } else { (TemplateStep::Nothing, refused, Some(until)) }
+}
+
+fn content_changed(version: &str) -> Finding {
+    let message = format!(
+        "the content changed under version \"{version}\", which stays what it was: give the new content another version, or take the change back"
+    );
+    Finding::new(Reason::VersionContentChanged, message)
+}
+
+/// The oldest versions that nobody needs.
+fn prune(facts: &TemplateFacts) -> TemplateStep {
+    let unused = facts
+        .versions
+        .iter()
+        .filter(|(stored, _, needed)| !needed && stored.content.version != facts.template.spec.version);
+    let names: Vec<String> = unused.skip(KEPT_UNUSED).map(|(stored, ..)| stored.object.clone()).collect();
+    if names.is_empty() { TemplateStep::Nothing } else { TemplateStep::Prune(names) }
+}
+
+fn is_paused(facts: &TemplateFacts) -> bool {
+    facts.template.spec.paused.unwrap_or_default()
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn status(facts: &TemplateFacts, content: &Content, now: Timestamp) -> OdooTemplateStatus {
+    let template = &facts.template;
+    let old = template.status.clone().unwrap_or_default();
+    let generation = template.metadata.generation.unwrap_or_default();
+    let versions = facts.versions.iter().map(|(stored, holding, _)| TemplateVersion {
+        version: stored.content.version.clone(),
+        digest: stored.digest.clone(),
+        chart_digest: format!("sha256:{}", stored.content.chart_digest),
+        chart_version: stored.content.chart_version.clone(),
+        created_at: Time(stored.created_at),
+        in_use: count(*holding),
+    });
+    let newest = facts.versions.iter().find(|(stored, ..)| stored.content.version == template.spec.version);
+    let requested = template.metadata.annotations.as_ref().and_then(|all| all.get(labels::REQUESTED_AT)).cloned();
+    OdooTemplateStatus {
+        observed_generation: Some(generation),
+        chart: newest
+            .map(|(newest, ..)| format!("{}-{}", newest.content.chart_name, newest.content.chart_version))
+            .or(old.chart),
+        in_use: Some(count(facts.counts.in_use)),
+        versions: versions.collect(),
+        rollout: newest.map(|_| rollout(facts)),
+        last_handled_reconcile_at: requested.or(old.last_handled_reconcile_at),
+        conditions: merge(&old.conditions, conditions(facts, content), generation, &Time(now)),
+    }
+}
+
+/// The most environments that may be on the way at once.
+pub fn concurrent(template: &OdooTemplate) -> usize {
+    let spec = template.spec.rollout.as_ref().and_then(|rollout| rollout.max_concurrent);
+    usize::try_from(spec.unwrap_or(DEFAULT_CONCURRENT)).unwrap_or(1)
+}
+
+/// Whether nobody may begin to move.
+pub fn rollout_is_paused(template: &OdooTemplate) -> bool {
+    let rollout = template.spec.rollout.as_ref().and_then(|rollout| rollout.paused);
+    rollout.unwrap_or_default()
+        || template.spec.paused.unwrap_or_default()
+        || template.metadata.deletion_timestamp.is_some()
+}
+
+/// Where the rollout of the spec's version stands.
+pub fn place(template: &OdooTemplate) -> Option<&RolloutPlace> {
+    let rollout = template.status.as_ref()?.rollout.as_ref()?;
+    rollout.place.as_ref().filter(|_| rollout.version == template.spec.version)
+}
+
+fn rollout(facts: &TemplateFacts) -> RolloutStatus {
+    let (template, counts) = (&facts.template, &facts.counts);
+    let place = if rollout_is_paused(template) { place(template).cloned() } else { facts.advance.clone() };
+    RolloutStatus {
+        version: template.spec.version.clone(),
+        place,
+        total: count(counts.following),
+        done: count(counts.done),
+        failed: counts.failed.clone(),
+        pinned: count(counts.pinned),
+    }
+}
+
+fn conditions(facts: &TemplateFacts, content: &Content) -> Vec<Wanted> {
+    let condition = |type_, status: ConditionStatus, reason, message: String| Wanted { type_, status, reason, message };
+    let ready = |status, reason, message| condition(ConditionType::Ready, status, reason, message);
+    if facts.template.metadata.deletion_timestamp.is_some() {
+        let message = format!(
+            "deleting: in use by {} environment(s); delete them or move them to another template first",
+            facts.holders
+        );
+        return vec![ready(ConditionStatus::False, Reason::InUse, message)];
+    }
+    let version = &facts.template.spec.version;
+    match content {
+        Content::LeftAlone => {
+            vec![ready(ConditionStatus::True, Reason::Paused, "paused: no version is made, nobody moves".to_owned())]
+        }
+        Content::Kept => {
+            vec![ready(
+                ConditionStatus::True,
+                Reason::Accepted,
+                format!("version \"{version}\" is kept with its chart"),
+            )]
+        }
+        Content::Coming => {
+            let message = format!("the chart of version \"{version}\" is being fetched and checked");
+            vec![
+                ready(ConditionStatus::False, Reason::Progressing, message.clone()),
+                condition(ConditionType::Reconciling, ConditionStatus::True, Reason::Progressing, message),
+            ]
+        }
+        Content::Refused(finding, again) => {
+            let type_ = if *again { ConditionType::Reconciling } else { ConditionType::Stalled };
+            vec![
+                ready(ConditionStatus::False, finding.reason.clone(), finding.message.clone()),
+                condition(type_, ConditionStatus::True, finding.reason.clone(), finding.message.clone()),
+            ]
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A person's change while the operator has much else to do.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::{Value, json};
+
+use super::objects::ours;
+use crate::commands::bench::api::Api;
+use crate::commands::bench::fleet::{Environment, Fleet, NAMESPACE, TEMPLATE, values};
+use crate::commands::bench::lab::Lab;
+use crate::commands::bench::rates::all_environments;
+use crate::commands::bench::report::Report;
+use crate::commands::bench::restart::{self, Goals};
+use crate::commands::bench::stats::{median_and_most, seconds};
+use crate::commands::bench::watch::{self, Watch, Workload};
+use crate::ui;
+
+const GOALS: Goals = Goals { looked: "< 2 s", memory: "" };
+/// Changes that a median is made of.
+const ROUNDS: usize = 10;
+/// So many upgrades of a rollout are waited for before others begin to change something.
+const UNDER_WAY: usize = 20;
+/// Changes of one environment a second, and hands that send them.
+const STORM: u32 = 500;
+const HANDS: u32 = 8;
+/// How long the storm blows before others begin to change something.
+const BEFORE: Duration = Duration::from_secs(5);
+
+/// Measures it.
+pub fn measure(lab: &mut Lab, size: u32) -> Result<Report> {
+    let fleet = Fleet::new(size);
+    let mut report = Report::new(["measured", "OdooFleet", "", "goal"]);
+    ui::heading("Installs");
+    install(lab, &fleet, &mut report)?;
+    ui::heading("Restart");
+    restart::measure(lab, &fleet, &GOALS, &mut report)?;
+    ui::heading("Changes");
+    let api = Api::open(&lab.kube())?;
+    let mut changes = Changes { api: &api, deployments: deployments(lab)?, next: 1000 };
+    let alone = changes.of(fleet.all().iter().rev().take(ROUNDS))?;
+    report.add("a person's change, nothing else to do: patch → Deployment", median_and_most(&alone), "", "");
+    storm(&mut changes, &fleet, &mut report)?;
+    rollout(lab, &mut changes, &fleet, &mut report)?;
+    Ok(report)
+}
+
+fn deployments(lab: &Lab) -> Result<Watch<Workload>> {
+    watch::workloads(&lab.kube(), NAMESPACE, "deployments")
+}
+
+fn install(lab: &mut Lab, fleet: &Fleet, report: &mut Report) -> Result<()> {
+    let kube = lab.kube();
+    kube.apply(&fleet.base())?;
+    let task = ui::Task::start(format!("The operator installs {} environments", fleet.size()));
+    let environments = watch::environments(&kube, NAMESPACE)?;
+    let since = Instant::now();
+    kube.apply(&fleet.manifest(0))?;
+    let last = all_environments(&environments, fleet, |seen| seen.rests_in("Running"))?;
+    task.done("All run");
+    report.add(format!("{} installs, until each is Running", fleet.size()), seconds(last - since), "", "");
+    Ok(())
+}
+
+/// Changes of single environments.
+struct Changes<'a> {
+    api: &'a Api,
+    deployments: Watch<Workload>,
+    /// A value that was not there before.
+    next: u32,
+}
+
+impl Changes<'_> {
+    /// Changes one after the other. Says for each how long it took until its Deployment was another.
+    fn of<'e>(&mut self, environments: impl Iterator<Item = &'e Environment>) -> Result<Vec<Duration>> {
+        environments.map(|environment| self.one(environment)).collect()
+    }
+
+    fn one(&mut self, environment: &Environment) -> Result<Duration> {
+        let (name, path) = (format!("{}-web", environment.name()), path_of(environment));
+        let deployment = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}");
+        let before = self.api.get(&deployment)?["metadata"]["generation"].as_i64().context("no generation")?;
+        self.next += 1;
+        let since = Instant::now();
+        self.api.patch(&path, &json!({"spec": {"values": values(self.next)}}))?;
+        let newer = |seen: &Workload| seen.metadata.name == name && seen.metadata.generation > before;
+        Ok(self.deployments.find(newer)?.at.saturating_duration_since(since))
+    }
+}
+
+fn path_of(environment: &Environment) -> String {
+    ours(&format!("odooenvironments/{}", environment.name()))
+}
+
+/// One customer changes an environment all the time.
+fn storm(changes: &mut Changes<'_>, fleet: &Fleet, report: &mut Report) -> Result<()> {
+    let task = ui::Task::start(format!("One environment changes {STORM} times a second"));
+    let (victim, over, sent) = (path_of(&fleet.all()[0]), AtomicBool::new(false), AtomicU32::new(0));
+    let (api, since) = (changes.api, Instant::now());
+    let hand = || -> Result<()> {
+        while !over.load(Ordering::Relaxed) {
+            let number = sent.fetch_add(1, Ordering::Relaxed);
+            let due = Duration::from_secs(1) * number / STORM;
+            sleep(due.saturating_sub(since.elapsed()));
+            api.patch(&victim, &json!({"spec": {"values": values(100_000 + number)}}))?;
+        }
+        Ok(())
+    };
+    let (others, rate) = thread::scope(|scope| {
+        let hands: Vec<_> = (0..HANDS).map(|_| scope.spawn(hand)).collect();
+        sleep(BEFORE);
+        let others = changes.of(fleet.all().iter().rev().take(ROUNDS));
+        let rate = f64::from(sent.load(Ordering::Relaxed)) / since.elapsed().as_secs_f64();
+        over.store(true, Ordering::Relaxed);
+        let ended = hands.into_iter().try_for_each(|hand| hand.join().map_err(|_| anyhow!("a hand ended"))?);
+        ended.and(others.map(|others| (others, rate)))
+    })?;
+    task.done(format!("It changed {rate:.0} times a second"));
+    let what = format!("another customer's change, while one environment's spec changes {rate:.0} times a second");
+    report.add(format!("{what}: patch → Deployment"), median_and_most(&others), "", "as alone");
+    Ok(())
+}
+
+/// A new version of the template comes to all, as many at once as may be.
+fn rollout(lab: &Lab, changes: &mut Changes<'_>, fleet: &Fleet, report: &mut Report) -> Result<()> {
+    let size = fleet.size();
+    let task = ui::Task::start(format!("A rollout to {size} environments"));
+    let deployed = watch::deployed(&lab.kube(), NAMESPACE)?;
+    let template = ours(&format!("odootemplates/{TEMPLATE}"));
+    let at_once = size.min(100);
+    let version = json!({"spec": {
+        "version": "2",
+        "values": {"odoo": {"config": {"limit_time_cpu": 601}}},
+        "rollout": {"maxConcurrent": at_once},
+    }});
+    let mut before = std::collections::HashMap::new();
+    changes.api.patch(&template, &version)?;
+    let since = Instant::now();
+    let mut moved = 0;
+    while moved < UNDER_WAY {
+        // The watch begins with what is there.
+        let seen = deployed.next()?.object;
+        let newer = before.insert(seen.release, seen.revision).is_some_and(|known| known < seen.revision);
+        moved += usize::from(newer);
+    }
+    let under_way = since.elapsed();
+    let waiting: Vec<&Environment> = still(changes.api, fleet, "1")?.into_iter().take(ROUNDS).collect();
+    let times = changes.of(waiting.into_iter())?;
+    let left = still(changes.api, fleet, "1")?.len();
+    task.done(format!("{left} environments still wait for their turn"));
+    report.add(
+        format!(
+            "a person's change under a rollout to {size}, {at_once} at once ({left} left to move): patch → Deployment"
+        ),
+        median_and_most(&times),
+        "",
+        "< 1 s",
+    );
+    report.add(format!("the same rollout: first {UNDER_WAY} moved after"), seconds(under_way), "", "");
+    Ok(())
+}
+
+/// Environments that hold a version, those whose turn comes last first.
+fn still<'f>(api: &Api, fleet: &'f Fleet, version: &str) -> Result<Vec<&'f Environment>> {
+    let list = api.get(&ours("odooenvironments"))?;
+    let holds =
+        |object: &&Value| object["status"]["template"]["version"] == version && object["status"]["operation"].is_null();
+    let objects = list["items"].as_array().into_iter().flatten().filter(holds);
+    let names: std::collections::HashSet<&str> =
+        objects.filter_map(|object| object["metadata"]["name"].as_str()).collect();
+    Ok(fleet.all().iter().filter(|environment| names.contains(environment.name().as_str())).collect())
+}
