@@ -1,5 +1,6 @@
 //! A person's change while the operator has much else to do.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ const ROUNDS: usize = 10;
 const UNDER_WAY: usize = 20;
 /// Changes of one environment a second, and hands that send them.
 const STORM: u32 = 500;
-const HANDS: u32 = 8;
+const HANDS: u32 = 4;
 /// How long the storm blows before others begin to change something.
 const BEFORE: Duration = Duration::from_secs(5);
 
@@ -41,9 +42,9 @@ pub fn measure(lab: &mut Lab, size: u32) -> Result<Report> {
     let api = Api::open(&lab.kube())?;
     let mut changes = Changes { api: &api, deployments: deployments(lab)?, next: 1000 };
     let alone = changes.of(fleet.all().iter().rev().take(ROUNDS))?;
-    report.add("a person's change, nothing else to do: patch → Deployment", median_and_most(&alone), "", "");
-    storm(&mut changes, &fleet, &mut report)?;
+    add(&mut report, "a person's change, nothing else to do", &alone, "");
     rollout(lab, &mut changes, &fleet, &mut report)?;
+    storm(lab, &mut changes, &fleet, &mut report)?;
     Ok(report)
 }
 
@@ -64,6 +65,20 @@ fn install(lab: &mut Lab, fleet: &Fleet, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// How long one change took, from the moment at which it was sent.
+struct Times {
+    /// Until the API server answered.
+    stored: Duration,
+    /// Until the Deployment was another.
+    workload: Duration,
+}
+
+fn add(report: &mut Report, what: &str, all: &[Times], goal: &str) {
+    let of = |time: fn(&Times) -> Duration| median_and_most(&all.iter().map(time).collect::<Vec<_>>());
+    report.add(format!("{what}: patch → Deployment"), of(|times| times.workload), "", goal);
+    report.add(format!("{what}: the API server's answer to the patch alone"), of(|times| times.stored), "", "");
+}
+
 /// Changes of single environments.
 struct Changes<'a> {
     api: &'a Api,
@@ -74,19 +89,20 @@ struct Changes<'a> {
 
 impl Changes<'_> {
     /// Changes one after the other. Says for each how long it took until its Deployment was another.
-    fn of<'e>(&mut self, environments: impl Iterator<Item = &'e Environment>) -> Result<Vec<Duration>> {
+    fn of<'e>(&mut self, environments: impl Iterator<Item = &'e Environment>) -> Result<Vec<Times>> {
         environments.map(|environment| self.one(environment)).collect()
     }
 
-    fn one(&mut self, environment: &Environment) -> Result<Duration> {
+    fn one(&mut self, environment: &Environment) -> Result<Times> {
         let (name, path) = (format!("{}-web", environment.name()), path_of(environment));
         let deployment = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}");
         let before = self.api.get(&deployment)?["metadata"]["generation"].as_i64().context("no generation")?;
         self.next += 1;
         let since = Instant::now();
         self.api.patch(&path, &json!({"spec": {"values": values(self.next)}}))?;
+        let stored = since.elapsed();
         let newer = |seen: &Workload| seen.metadata.name == name && seen.metadata.generation > before;
-        Ok(self.deployments.find(newer)?.at.saturating_duration_since(since))
+        Ok(Times { stored, workload: self.deployments.find(newer)?.at.saturating_duration_since(since) })
     }
 }
 
@@ -95,9 +111,10 @@ fn path_of(environment: &Environment) -> String {
 }
 
 /// One customer changes an environment all the time.
-fn storm(changes: &mut Changes<'_>, fleet: &Fleet, report: &mut Report) -> Result<()> {
+fn storm(lab: &Lab, changes: &mut Changes<'_>, fleet: &Fleet, report: &mut Report) -> Result<()> {
     let task = ui::Task::start(format!("One environment changes {STORM} times a second"));
     let (victim, over, sent) = (path_of(&fleet.all()[0]), AtomicBool::new(false), AtomicU32::new(0));
+    let (operator, cluster) = (lab.operator_cpu()?, lab.cluster_cpu());
     let (api, since) = (changes.api, Instant::now());
     let hand = || -> Result<()> {
         while !over.load(Ordering::Relaxed) {
@@ -119,7 +136,11 @@ fn storm(changes: &mut Changes<'_>, fleet: &Fleet, report: &mut Report) -> Resul
     })?;
     task.done(format!("It changed {rate:.0} times a second"));
     let what = format!("another customer's change, while one environment's spec changes {rate:.0} times a second");
-    report.add(format!("{what}: patch → Deployment"), median_and_most(&others), "", "as alone");
+    add(report, &what, &others, "as alone");
+    let cores = |cpu: Duration| cpu.as_secs_f64() / since.elapsed().as_secs_f64();
+    let (operator, cluster) = (lab.operator_cpu()?.saturating_sub(operator), lab.cluster_cpu().saturating_sub(cluster));
+    let cores = format!("{:.2} and {:.2} cores", cores(operator), cores(cluster));
+    report.add("CPU of the operator with its workers, and of the control plane with kwok, meanwhile", cores, "", "");
     Ok(())
 }
 
@@ -135,7 +156,7 @@ fn rollout(lab: &Lab, changes: &mut Changes<'_>, fleet: &Fleet, report: &mut Rep
         "values": {"odoo": {"config": {"limit_time_cpu": 601}}},
         "rollout": {"maxConcurrent": at_once},
     }});
-    let mut before = std::collections::HashMap::new();
+    let mut before = HashMap::new();
     changes.api.patch(&template, &version)?;
     let since = Instant::now();
     let mut moved = 0;
@@ -150,25 +171,20 @@ fn rollout(lab: &Lab, changes: &mut Changes<'_>, fleet: &Fleet, report: &mut Rep
     let times = changes.of(waiting.into_iter())?;
     let left = still(changes.api, fleet, "1")?.len();
     task.done(format!("{left} environments still wait for their turn"));
-    report.add(
-        format!(
-            "a person's change under a rollout to {size}, {at_once} at once ({left} left to move): patch → Deployment"
-        ),
-        median_and_most(&times),
-        "",
-        "< 1 s",
-    );
+    let what = format!("a person's change under a rollout to {size}, {at_once} at once, {left} left to move");
+    add(report, &what, &times, "< 1 s");
     report.add(format!("the same rollout: first {UNDER_WAY} moved after"), seconds(under_way), "", "");
-    Ok(())
+    // What is measured next shall not pay for the rest.
+    changes.api.patch(&template, &json!({"spec": {"rollout": {"paused": true}}}))?;
+    lab.settle(NAMESPACE, size)
 }
 
-/// Environments that hold a version, those whose turn comes last first.
+/// Environments that hold a version and whose turn has not come.
 fn still<'f>(api: &Api, fleet: &'f Fleet, version: &str) -> Result<Vec<&'f Environment>> {
     let list = api.get(&ours("odooenvironments"))?;
     let holds =
         |object: &&Value| object["status"]["template"]["version"] == version && object["status"]["operation"].is_null();
     let objects = list["items"].as_array().into_iter().flatten().filter(holds);
-    let names: std::collections::HashSet<&str> =
-        objects.filter_map(|object| object["metadata"]["name"].as_str()).collect();
+    let names: HashSet<&str> = objects.filter_map(|object| object["metadata"]["name"].as_str()).collect();
     Ok(fleet.all().iter().filter(|environment| names.contains(environment.name().as_str())).collect())
 }
