@@ -224,7 +224,7 @@ fn in_an_hour() -> String {
 async fn a_restart_by_a_clock_that_is_ahead_replaces_each_pod_once() -> Result {
     let world = two_pods("ahead").await?;
     let before = pods(&world, "app=acme-prod-web").await?;
-    let all = world.count::<Pod>("app=acme-prod-web");
+    let all = world.count::<Pod>("app=acme-prod-web").await?;
     let moment = in_an_hour();
     world.annotate("acme-prod", RESTARTED_AT, &moment).await?;
     let handled = |told: &Told| told.field("/lastHandledRestartAt") == moment.as_str();

@@ -54,7 +54,7 @@ async fn an_installation_is_not_complete_before_its_hooks_have_succeeded() -> Re
     let chart = Chart::folder(&world.setup.repo, "inithook")?;
     put_bare_template(&world, "inithook", "1", &chart, |_| ()).await?;
     // The hook's label is its Job's.
-    let runs = world.count::<Job>("");
+    let runs = world.count::<Job>("").await?;
     world.apply(&environment("init", "inithook")).await?;
     world.until("acme-init", "failed once", |told| told.field("/failures/count").as_i64() >= Some(1)).await?;
     let not_yet = |told: &Told| !told.is("Ready") && !told.is("Released") && told.phase() != "Running";

@@ -271,7 +271,7 @@ async fn a_check_that_ends_for_good_is_begun_again_with_growing_pauses() -> Resu
     world.apply(&e2e::template("small", "2")).await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
-    let began = world.count::<Pod>("odoofleet.dev/check");
+    let began = world.count::<Pod>("odoofleet.dev/check").await?;
     let mut change = e2e::environment("acme", "prod");
     change["spec"]["image"] = json!({ "tag": "b" });
     change["spec"]["values"] = json!({ "note": "by hand" });

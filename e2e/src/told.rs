@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use futures::TryStreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, watcher};
+use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -142,8 +142,8 @@ impl World {
         looked.await.unwrap_or(Ok(()))
     }
 
-    /// Counts the objects with these labels from now on.
-    pub fn count<K>(&self, labels: &str) -> Uids
+    /// Counts the objects with these labels: those that are there, and from now on all that come.
+    pub async fn count<K>(&self, labels: &str) -> Result<Uids>
     where
         K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
         K::DynamicType: Default,
@@ -151,13 +151,23 @@ impl World {
         let seen = Arc::new(Mutex::new(BTreeSet::new()));
         let (api, kept) = (self.api::<K>(), Arc::clone(&seen));
         let config = Config::default().labels(labels);
+        let (listed, begins) = tokio::sync::oneshot::channel();
+        let mut listed = Some(listed);
         let watch = tokio::spawn(async move {
-            let mut objects = std::pin::pin!(watcher(api, config).default_backoff().touched_objects());
-            while let Ok(Some(object)) = objects.try_next().await {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).extend(object.uid());
+            let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+            while let Ok(Some(event)) = events.try_next().await {
+                match event {
+                    Event::Init => {}
+                    Event::InitDone => drop(listed.take().map(|listed| listed.send(()))),
+                    Event::InitApply(object) | Event::Apply(object) | Event::Delete(object) => {
+                        kept.lock().unwrap_or_else(PoisonError::into_inner).extend(object.uid());
+                    }
+                }
             }
         });
-        Uids { seen, watch: watch.abort_handle() }
+        let watch = watch.abort_handle();
+        begins.await?;
+        Ok(Uids { seen, watch })
     }
 
     /// Applies an object of any kind as `kubectl apply --server-side` does.
