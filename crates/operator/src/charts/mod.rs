@@ -12,10 +12,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
+use odoofleet_api::conditions::Reason;
 use odoofleet_core::chart::{self, Chart};
 use odoofleet_core::digest;
+use odoofleet_core::finding::Finding;
 use odoofleet_core::values::Schema;
 use parking_lot::Mutex;
+
+use crate::error::chain;
 
 pub use archive::{keep, remove_unused};
 pub use source::{FetchError, fetch};
@@ -63,6 +67,18 @@ pub enum LoadError {
     /// It cannot be understood any more.
     #[error("the kept archive of a chart cannot be understood: {0}")]
     Chart(#[from] chart::ChartError),
+}
+
+impl LoadError {
+    /// What a person has to mend; else the API server did not answer, and another try soon may.
+    pub fn finding(self) -> Result<Finding, kube::Error> {
+        match self {
+            Self::Api { source, .. } => Err(source),
+            Self::Missing(_) | Self::Folder { .. } | Self::Chart(_) => {
+                Ok(Finding::new(Reason::ChartUnavailable, chain(&self)))
+            }
+        }
+    }
 }
 
 /// Files are new for so long.
@@ -150,4 +166,20 @@ fn own_schema(chart: &Chart) -> Option<Arc<Schema>> {
         return None;
     }
     chart.schema.as_ref().and_then(|schema| Schema::compile(schema).ok()).map(Arc::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_api_server_does_not_answer_is_tried_again_and_told_to_nobody() {
+        let digest = "ab".to_owned();
+        let source = kube::Error::LinesCodecMaxLineLengthExceeded;
+        assert!(LoadError::Api { digest: digest.clone(), source }.finding().is_err());
+        let folder = LoadError::Folder { path: "/charts".into(), source: std::io::ErrorKind::StorageFull.into() };
+        for error in [LoadError::Missing(digest), folder] {
+            assert_eq!(error.finding().map(|finding| finding.reason).ok(), Some(Reason::ChartUnavailable));
+        }
+    }
 }

@@ -8,7 +8,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
-use odoofleet_api::conditions::Reason;
 use odoofleet_core::environment::Facts;
 use odoofleet_core::environment::references::{ObjectKind, ObjectName, ReferencedObject, VersionView, names};
 use odoofleet_core::finding::Finding;
@@ -18,7 +17,6 @@ use odoofleet_helm::TaskStage;
 
 use super::Error;
 use crate::context::Context;
-use crate::error::chain;
 use crate::watches::releases;
 
 /// Collects the facts. None if the environment is gone, or cannot be read.
@@ -73,7 +71,7 @@ async fn load(ctx: &Context, look: &Look, choice: Choice) -> Result<Result<Versi
     let loaded = match ctx.charts.load(&ctx.api::<ConfigMap>(), &stored.content.chart_digest).await {
         Ok(loaded) => loaded,
         // A stop and a deletion need no chart.
-        Err(error) => return Ok(Err(Finding::new(Reason::ChartUnavailable, chain(&error)))),
+        Err(error) => return error.finding().map(Err).map_err(Error::Chart),
     };
     let schema = match &stored.content.values_schema {
         Some(schema) => ctx.charts.compiled(&stored.digest, schema),

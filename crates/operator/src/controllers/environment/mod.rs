@@ -28,6 +28,9 @@ pub enum Error {
     /// What the spec refers to.
     #[error("failed to read {0}")]
     Dereference(String, #[source] kube::Error),
+    /// The kept archive of the chart.
+    #[error("failed to read the kept archive of the chart")]
+    Chart(#[source] kube::Error),
     /// The generated Secret, or the values from Secrets.
     #[error("failed to prepare the Helm operation")]
     Prepare(#[source] kube::Error),

@@ -23,7 +23,6 @@ use serde_json::Value;
 
 use super::{Error, with_uid};
 use crate::context::Context;
-use crate::error::chain;
 use crate::watches::references;
 
 /// Length of generated passwords: 62^32 possibilities.
@@ -110,7 +109,7 @@ async fn inputs(
     }
     let path = match ctx.charts.provide(&ctx.api::<ConfigMap>(), &wanted.version.content.chart_digest).await {
         Ok(path) => path,
-        Err(error) => return Ok(Err(Finding::new(Reason::ChartUnavailable, chain(&error)))),
+        Err(error) => return error.finding().map(Err).map_err(Error::Chart),
     };
     let mut allowed_secrets = ctx.fleet.with(|fleet| fleet.secrets_for(wanted.customer.as_str()));
     allowed_secrets.push(wanted.generated_secret.clone());
