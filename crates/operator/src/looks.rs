@@ -264,33 +264,13 @@ fn until(moment: Timestamp, now: Timestamp) -> Duration {
 mod tests {
     use std::sync::Mutex;
 
-    use odoofleet_core::fleet::{Fleet, Settings};
-    use odoofleet_helm::{Pool, PoolConfig, WorkerConfig};
-
     use super::*;
-    use crate::fleet::SharedFleet;
 
     #[derive(Debug, thiserror::Error)]
     #[error("the API server does not answer")]
     struct Refused;
 
     type Answer = Result<Option<Timestamp>, Refused>;
-
-    fn metrics() -> Arc<Metrics> {
-        let worker =
-            WorkerConfig { program: "/nonexistent".into(), namespace: "odoo".to_owned(), environment: Vec::new() };
-        let pool = Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_secs(1) }).0;
-        let settings = Settings {
-            namespace: "odoo".to_owned(),
-            allowed_git_hosts: vec![],
-            node_address: None,
-            max_stops: 1,
-            max_automatic_stops: 1,
-            fence: Timestamp::UNIX_EPOCH,
-            time_zone: jiff::tz::TimeZone::UTC,
-        };
-        Arc::new(Metrics::new(pool, Arc::new(SharedFleet::new(Fleet::new(settings), Asking::new().0))))
-    }
 
     /// Looks that are written down with the moment when they began, in milliseconds of a clock that does not wait.
     struct Lab {
@@ -313,7 +293,7 @@ mod tests {
                 all.push((name.clone(), start.elapsed().as_millis()));
                 look(name, all.len())
             };
-            let driving = tokio::spawn(async move { drive(how, metrics(), queue, noted).await });
+            let driving = tokio::spawn(async move { drive(how, Metrics::of_nothing().0, queue, noted).await });
             Self { begun, asks, driving }
         }
 

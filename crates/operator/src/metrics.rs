@@ -258,22 +258,29 @@ mod tests {
         StoredRevision { revision, retained_hosts: vec![] }
     }
 
+    impl Metrics {
+        /// Those of an operator that has found nothing yet, and its fleet.
+        pub fn of_nothing() -> (Arc<Self>, Arc<SharedFleet>) {
+            let worker =
+                WorkerConfig { program: "/nonexistent".into(), namespace: "odoo".to_owned(), environment: Vec::new() };
+            let pool = Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_secs(1) }).0;
+            let settings = Settings {
+                namespace: "odoo".to_owned(),
+                allowed_git_hosts: vec![],
+                node_address: None,
+                max_stops: 1,
+                max_automatic_stops: 1,
+                fence: Timestamp::UNIX_EPOCH,
+                time_zone: jiff::tz::TimeZone::UTC,
+            };
+            let fleet = Arc::new(SharedFleet::new(Fleet::new(settings), Asking::new().0));
+            (Arc::new(Self::new(pool, Arc::clone(&fleet))), fleet)
+        }
+    }
+
     #[test]
     fn retained_releases_are_counted_when_asked_for() {
-        let worker =
-            WorkerConfig { program: "/nonexistent".into(), namespace: "odoo".to_owned(), environment: Vec::new() };
-        let pool = Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_secs(1) }).0;
-        let settings = Settings {
-            namespace: "odoo".to_owned(),
-            allowed_git_hosts: vec![],
-            node_address: None,
-            max_stops: 1,
-            max_automatic_stops: 1,
-            fence: Timestamp::UNIX_EPOCH,
-            time_zone: jiff::tz::TimeZone::UTC,
-        };
-        let fleet = Arc::new(SharedFleet::new(Fleet::new(settings), Asking::new().0));
-        let metrics = Metrics::new(pool, Arc::clone(&fleet));
+        let (metrics, fleet) = Metrics::of_nothing();
         let shows = |count: usize| {
             let text = metrics.encode().unwrap();
             assert!(text.contains(&format!("\nodoo_operator_retained_releases {count}\n")), "{text}");

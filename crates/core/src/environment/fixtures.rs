@@ -9,7 +9,8 @@ use odoofleet_api::conditions::Reason;
 use odoofleet_api::customer::CustomerPhase;
 use odoofleet_api::environment::{Failures, OdooEnvironmentStatus};
 use odoofleet_api::template::{WorkloadKind, WorkloadRole};
-use odoofleet_api::{Object, OdooEnvironment};
+use odoofleet_api::{Object, OdooEnvironment, labels};
+use serde_json::{Value, json};
 
 use super::facts::Facts;
 use super::references::{CustomerView, References, VersionView};
@@ -17,6 +18,20 @@ use crate::chart::Chart;
 use crate::observed::{Container, Pod, Running, Volume, Workload};
 use crate::release::{History, Ownership, ReleaseStatus, Revision};
 use crate::template::{StopPlan, VersionContent};
+
+/// Environment `acme-prod` of customer `acme` in Production, under our finalizer.
+pub fn environment(replicas: i32, change: impl FnOnce(&mut Value)) -> OdooEnvironment {
+    let mut object = json!({
+        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment",
+        "metadata": { "name": "acme-prod", "uid": "u1", "generation": 3, "finalizers": [labels::FINALIZER] },
+        "spec": {
+            "customerRef": { "name": "acme" }, "serviceName": "prod", "stage": "Production", "replicas": replicas,
+            "templateRef": { "name": "odoo-18" },
+        },
+    });
+    change(&mut object);
+    serde_json::from_value(object).unwrap()
+}
 
 /// A workload with one pod that is ready. A Deployment is Application, a StatefulSet Database.
 pub fn workload(kind: WorkloadKind, name: &str) -> Workload {
@@ -42,6 +57,20 @@ pub fn workload(kind: WorkloadKind, name: &str) -> Workload {
         autoscaled: false,
         resource_version: "1".into(),
     }
+}
+
+/// One web Deployment whose pods `spec.replicas` counts, and one database.
+pub fn running(web: i32, database: i32) -> Running {
+    let of = |kind, name: &str, replicas: i32| Workload {
+        replicas,
+        current_replicas: replicas,
+        ready_replicas: replicas,
+        replicas_before_stop: (replicas == 0).then_some(1),
+        ..workload(kind, name)
+    };
+    let web = Workload { live: true, ..of(WorkloadKind::Deployment, "acme-prod-web", web) };
+    let database = of(WorkloadKind::StatefulSet, "acme-prod-db", database);
+    Running { workloads: vec![web, database], ..Running::default() }
 }
 
 /// A pod that is not ready, without containers.

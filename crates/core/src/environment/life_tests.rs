@@ -3,17 +3,16 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use odoofleet_api::environment::{Operation, Phase, ReleaseStatus as ReleaseRecord};
 use odoofleet_api::template::{StopWorkload, WorkloadKind};
-use odoofleet_api::{OdooEnvironment, labels};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::decide::decide;
 use super::super::facts::{BrakeHold, Facts, GeneratedSecret};
-use super::super::fixtures;
+use super::super::fixtures::{self, environment, running};
 use super::super::references::HeldVersion;
 use super::super::step::Decision;
 use super::super::validate::validate;
 use super::*;
-use crate::observed::{Check, Container, Pod, Running, Termination, Workload};
+use crate::observed::{Check, Container, Pod, Termination};
 use crate::release::{History, Ownership, ReleaseStatus};
 use crate::task::{Evidence, Stage, Success, Task};
 
@@ -22,32 +21,6 @@ fn at(second: i64) -> Timestamp {
 }
 
 const NOW: i64 = 2000;
-
-fn environment(replicas: i32, change: impl FnOnce(&mut Value)) -> OdooEnvironment {
-    let mut object = json!({
-        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment",
-        "metadata": { "name": "acme-prod", "uid": "u1", "generation": 3, "finalizers": [labels::FINALIZER] },
-        "spec": {
-            "customerRef": { "name": "acme" }, "serviceName": "prod", "stage": "Production", "replicas": replicas,
-            "templateRef": { "name": "odoo-18" },
-        },
-    });
-    change(&mut object);
-    serde_json::from_value(object).unwrap()
-}
-
-/// One web Deployment whose pods `spec.replicas` counts, and one database.
-fn running(web: i32, database: i32) -> Running {
-    let of = |kind, name: &str, replicas: i32| Workload {
-        replicas,
-        current_replicas: replicas,
-        ready_replicas: replicas,
-        replicas_before_stop: (replicas == 0).then_some(1),
-        ..fixtures::workload(kind, name)
-    };
-    let web = Workload { live: true, ..of(WorkloadKind::Deployment, "acme-prod-web", web) };
-    Running { workloads: vec![web, of(WorkloadKind::StatefulSet, "acme-prod-db", database)], ..Running::default() }
-}
 
 /// What facts say that are as `change` makes them; nothing is there yet.
 fn facts(replicas: i32, change: impl FnOnce(&mut Facts)) -> Facts {

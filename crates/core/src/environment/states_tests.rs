@@ -5,18 +5,16 @@ mod situations;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use odoofleet_api::OdooEnvironment;
 use odoofleet_api::conditions::Reason;
-use odoofleet_api::template::WorkloadKind;
-use odoofleet_api::{OdooEnvironment, labels};
 use serde_json::{Value, json};
 
 use self::situations::{deletions, obstacles, operations, pods, upgrades};
 use super::decide::decide;
 use super::facts::{Facts, GeneratedSecret};
-use super::fixtures;
+use super::fixtures::{self, environment, running};
 use super::step::{Decision, Leftover, PodPurpose, Step};
 use super::validate::{Validated, validate};
-use crate::observed::{Running, Workload};
 use crate::release::{History, Ownership, ReleaseState, ReleaseStatus};
 use crate::task::HelmAction;
 
@@ -27,36 +25,9 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn environment(replicas: i32, change: impl FnOnce(&mut Value)) -> OdooEnvironment {
-    let mut object = json!({
-        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment",
-        "metadata": { "name": "acme-prod", "uid": "u1", "generation": 3, "finalizers": [labels::FINALIZER] },
-        "spec": {
-            "customerRef": { "name": "acme" }, "serviceName": "prod", "stage": "Production", "replicas": replicas,
-            "templateRef": { "name": "odoo-18" },
-        },
-    });
-    change(&mut object);
-    serde_json::from_value(object).unwrap()
-}
-
 fn deleted(object: &mut Value, policy: &str) {
     object["metadata"]["deletionTimestamp"] = json!("2026-11-27T08:00:00Z");
     object["spec"]["deletionPolicy"] = json!(policy);
-}
-
-/// One web Deployment whose pods `spec.replicas` counts, and one database.
-fn running(web: i32, database: i32) -> Running {
-    let of = |kind, name: &str, replicas: i32| Workload {
-        replicas,
-        current_replicas: replicas,
-        ready_replicas: replicas,
-        replicas_before_stop: (replicas == 0).then_some(1),
-        ..fixtures::workload(kind, name)
-    };
-    let web = Workload { live: true, ..of(WorkloadKind::Deployment, "acme-prod-web", web) };
-    let database = of(WorkloadKind::StatefulSet, "acme-prod-db", database);
-    Running { workloads: vec![web, database], ..Running::default() }
 }
 
 /// Every state. A new one does not compile before it has its place here, its history and its words.
