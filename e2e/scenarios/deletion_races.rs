@@ -15,19 +15,9 @@ const POLICIES: [&str; 3] = ["Retain", "Delete", "Orphan"];
 
 /// An environment of a template, with a policy.
 fn environment(service: &str, template: &str, policy: &str) -> Value {
-    let mut environment = e2e::environment("acme", service);
-    environment["spec"]["templateRef"]["name"] = json!(template);
+    let mut environment = e2e::environment_of(service, template);
     environment["spec"]["deletionPolicy"] = json!(policy);
     environment
-}
-
-/// A template that lies in a ConfigMap of its own.
-async fn put_template(world: &World, name: &str, version: &str, chart: &Chart) -> Result {
-    let map = format!("{name}-chart");
-    world.put_chart_as(&map, chart).await?;
-    let mut template = e2e::template(name, version);
-    template["spec"]["chart"]["configMapRef"]["name"] = json!(map);
-    world.apply(&template).await
 }
 
 async fn delete(world: &World, name: &str) -> Result {
@@ -55,7 +45,7 @@ async fn let_hook_end(world: &World, release: &str) -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_while_its_installation_waits_for_a_worker_is_never_installed() -> Result {
     let world = World::start_with("queued", &["--workers", "1"]).await?;
-    put_template(&world, "slow", "1", &Chart::small("2.0.0").with_hanging_hook("pre-install")).await?;
+    world.put_template("slow", "1", &Chart::small("2.0.0").with_hanging_hook("pre-install"), |_| ()).await?;
     world.apply(&environment("first", "slow", "Retain")).await?;
     wait_status(&world, "acme-first", "pending-install").await?;
     for policy in POLICIES {
@@ -82,12 +72,12 @@ async fn what_is_deleted_while_its_installation_waits_for_a_worker_is_never_inst
 async fn killed(policy: &str) -> anyhow::Result<World> {
     let mut world = World::start(&format!("killed-{}", policy.to_lowercase())).await?;
     let plain = Chart::small("1.0.0").with_volume();
-    put_template(&world, "plain", "1", &plain).await?;
+    world.put_template("plain", "1", &plain, |_| ()).await?;
     world.apply(&environment("old", "plain", policy)).await?;
     world.wait_phase("acme-old", "Running").await?;
     let hanging = plain.with_hanging_hook("pre-install,pre-upgrade");
-    put_template(&world, "hanging", "1", &hanging).await?;
-    put_template(&world, "plain", "2", &hanging).await?;
+    world.put_template("hanging", "1", &hanging, |_| ()).await?;
+    world.put_template("plain", "2", &hanging, |_| ()).await?;
     world.apply(&environment("new", "hanging", policy)).await?;
     wait_status(&world, "acme-old", "pending-upgrade").await?;
     wait_status(&world, "acme-new", "pending-install").await?;
@@ -168,7 +158,7 @@ async fn what_is_gone_before_its_finalizer_is_written_is_not_installed() -> Resu
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_does_not_go_is_waited_for_in_peace_and_named() -> Result {
     let world = World::behind_proxy("stuckclaim", &[]).await?;
-    put_template(&world, "small", "2", &Chart::small("1.0.0").with_volume()).await?;
+    world.put_template("small", "2", &Chart::small("1.0.0").with_volume(), |_| ()).await?;
     world.apply(&environment("prod", "small", "Delete")).await?;
     world.wait_phase("acme-prod", "Running").await?;
     let finalizers = |list: Value| json!({ "metadata": { "finalizers": list } });
@@ -191,7 +181,7 @@ async fn a_claim_that_does_not_go_is_waited_for_in_peace_and_named() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_takes_the_claims_of_claim_templates_and_none_of_another_release() -> Result {
     let world = World::start("claimtemplates").await?;
-    put_template(&world, "small", "2", &Chart::small("1.0.0").with_database_volume()).await?;
+    world.put_template("small", "2", &Chart::small("1.0.0").with_database_volume(), |_| ()).await?;
     for service in ["gone", "stays"] {
         world.apply(&environment(service, "small", "Delete")).await?;
         world.wait_phase(&format!("acme-{service}"), "Running").await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Chart, Environment, Request, Told, World};
+use e2e::{Chart, Environment, Request, Told, World, environment_of};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
@@ -13,23 +13,6 @@ use serde_json::{Value, json};
 use crate::{Result, revisions};
 
 const RESTARTED_AT: &str = "odoofleet.dev/restartedAt";
-
-/// A template whose chart lies in a ConfigMap of its own.
-async fn put_template(world: &World, name: &str, version: &str, chart: &Chart, change: impl Fn(&mut Value)) -> Result {
-    let map = format!("{name}-chart");
-    world.put_chart_as(&map, chart).await?;
-    let mut template = e2e::template(name, version);
-    template["spec"]["chart"]["configMapRef"]["name"] = json!(map);
-    change(&mut template);
-    world.apply(&template).await
-}
-
-/// An environment of a template.
-fn environment(service: &str, template: &str) -> Value {
-    let mut environment = e2e::environment("acme", service);
-    environment["spec"]["templateRef"]["name"] = json!(template);
-    environment
-}
 
 async fn web_replicas(world: &World, release: &str) -> anyhow::Result<i32> {
     let web = world.api::<Deployment>().get(&format!("{release}-web")).await?;
@@ -46,7 +29,7 @@ async fn pods(world: &World, selector: &str) -> anyhow::Result<Vec<String>> {
 /// Four environments that run, each with a spec that is refused for another reason.
 async fn refused(name: &str) -> anyhow::Result<(World, [(&'static str, &'static str); 4])> {
     let world = World::start(name).await?;
-    put_template(&world, "major", "1", &Chart::small("1.0.0"), |_| ()).await?;
+    world.put_template("major", "1", &Chart::small("1.0.0"), |_| ()).await?;
     let reasons = [
         ("acme-schema", "SchemaViolation"),
         ("acme-reference", "ReferenceNotFound"),
@@ -55,7 +38,7 @@ async fn refused(name: &str) -> anyhow::Result<(World, [(&'static str, &'static 
     ];
     for (name, _) in reasons {
         let template = if name == "acme-major" { "major" } else { "small" };
-        world.apply(&environment(name.trim_start_matches("acme-"), template)).await?;
+        world.apply(&environment_of(name.trim_start_matches("acme-"), template)).await?;
     }
     for (name, _) in reasons {
         world.wait_phase(name, "Running").await?;
@@ -65,7 +48,7 @@ async fn refused(name: &str) -> anyhow::Result<(World, [(&'static str, &'static 
     let missing = json!([{ "secretKeyRef": { "name": "missing", "key": "k" }, "targetPath": "note" }]);
     patch("acme-reference", json!({ "valuesFrom": missing })).await?;
     patch("acme-version", json!({ "templateRef": { "version": "9" } })).await?;
-    put_template(&world, "major", "2", &Chart::small("1.0.0"), |t| t["spec"]["odooVersion"] = json!("19.0")).await?;
+    world.put_template("major", "2", &Chart::small("1.0.0"), |t| t["spec"]["odooVersion"] = json!("19.0")).await?;
     for (name, reason) in reasons {
         world.until_says(name, "Running", reason).await?;
     }
@@ -111,15 +94,15 @@ async fn what_is_refused_stops_with_its_customer_and_starts_with_it() -> Result 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_stopped_after_a_failed_upgrade_runs_again() -> Result {
     let world = World::start("failedthenstopped").await?;
-    put_template(&world, "object", "1", &Chart::small("1.0.0"), |_| ()).await?;
-    put_template(&world, "hook", "1", &Chart::small("1.0.0"), |_| ()).await?;
+    world.put_template("object", "1", &Chart::small("1.0.0"), |_| ()).await?;
+    world.put_template("hook", "1", &Chart::small("1.0.0"), |_| ()).await?;
     for service in ["object", "hook"] {
-        world.apply(&environment(service, service)).await?;
+        world.apply(&environment_of(service, service)).await?;
         world.wait_phase(&format!("acme-{service}"), "Running").await?;
     }
     let bad_object = Chart::small("2.0.0").with("templates/service.yaml", NO_SERVICE);
-    put_template(&world, "object", "2", &bad_object, |_| ()).await?;
-    put_template(&world, "hook", "2", &Chart::small("2.0.0").with("templates/job.yaml", FAILING_HOOK), |_| ()).await?;
+    world.put_template("object", "2", &bad_object, |_| ()).await?;
+    world.put_template("hook", "2", &Chart::small("2.0.0").with("templates/job.yaml", FAILING_HOOK), |_| ()).await?;
     world.until_says("acme-object", "Running", "InvalidObject").await?;
     world.until_says("acme-hook", "Running", "HookFailed").await?;
     for name in ["acme-object", "acme-hook"] {
@@ -174,16 +157,17 @@ async fn an_upgrade_whose_hook_needs_the_database_waits_for_the_start() -> Resul
     let version = |version: &'static str, values: Value| {
         let (world, chart) = (&world, &chart);
         async move {
-            put_template(world, "hookdb", version, chart, |template| {
-                template["spec"]["bindings"] = json!([{ "to": "web.replicas", "from": "replicas" }]);
-                template["spec"]["stop"]["workloads"][0]["replicasPath"] = json!("web.replicas");
-                template["spec"]["values"] = values.clone();
-            })
-            .await
+            world
+                .put_template("hookdb", version, chart, |template| {
+                    template["spec"]["bindings"] = json!([{ "to": "web.replicas", "from": "replicas" }]);
+                    template["spec"]["stop"]["workloads"][0]["replicasPath"] = json!("web.replicas");
+                    template["spec"]["values"] = values.clone();
+                })
+                .await
         }
     };
     version("1", json!({})).await?;
-    let mut hook = environment("hook", "hookdb");
+    let mut hook = environment_of("hook", "hookdb");
     hook["spec"]["timeouts"] = json!({ "helm": 30 });
     world.apply(&hook).await?;
     world.wait_phase("acme-hook", "Running").await?;
@@ -287,12 +271,13 @@ async fn a_restart_for_no_moment_is_told_and_replaces_nothing() -> Result {
 async fn the_number_that_an_autoscaler_sets_stays() -> Result {
     let world = World::behind_proxy("hpa", &[]).await?;
     let chart = Chart::folder(&world.setup.repo, "hpa")?;
-    put_template(&world, "hpa", "1", &chart, |template| {
-        template["spec"]["bindings"] = json!([]);
-        template["spec"]["stop"] = json!(null);
-    })
-    .await?;
-    world.apply(&environment("hpa", "hpa")).await?;
+    world
+        .put_template("hpa", "1", &chart, |template| {
+            template["spec"]["bindings"] = json!([]);
+            template["spec"]["stop"] = json!(null);
+        })
+        .await?;
+    world.apply(&environment_of("hpa", "hpa")).await?;
     let has = |count: i32| move |web: &Deployment| web.spec.as_ref().and_then(|spec| spec.replicas) == Some(count);
     let is_scaled = |request: &Request| request.is_write() && request.uri.path().ends_with("/scale");
     // Below its minimum it scales without any metric.
@@ -322,7 +307,7 @@ async fn the_number_that_an_autoscaler_sets_stays() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pods_never_share_a_claim_of_one_node() -> Result {
     let world = World::start("sharedclaim").await?;
-    put_template(&world, "small", "2", &Chart::small("1.0.0").with_volume(), |_| ()).await?;
+    world.put_template("small", "2", &Chart::small("1.0.0").with_volume(), |_| ()).await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
     let one = |web: &Deployment| web.spec.as_ref().and_then(|spec| spec.replicas) == Some(1);

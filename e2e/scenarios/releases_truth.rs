@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use e2e::{Chart, Environment, Told, World};
+use e2e::{Chart, Environment, Told, World, environment_of};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
@@ -23,20 +23,12 @@ async fn put_bare_template(
     chart: &Chart,
     change: impl Fn(&mut Value),
 ) -> Result {
-    let map = format!("{name}-chart");
-    world.put_chart_as(&map, chart).await?;
-    let mut template = e2e::template(name, version);
-    template["spec"]["chart"]["configMapRef"]["name"] = json!(map);
-    template["spec"]["bindings"] = json!([]);
-    template["spec"]["stop"] = json!(null);
-    change(&mut template);
-    world.apply(&template).await
-}
-
-fn environment(service: &str, template: &str) -> Value {
-    let mut environment = e2e::environment("acme", service);
-    environment["spec"]["templateRef"]["name"] = json!(template);
-    environment
+    let bare = |template: &mut Value| {
+        template["spec"]["bindings"] = json!([]);
+        template["spec"]["stop"] = json!(null);
+        change(template);
+    };
+    world.put_template(name, version, chart, bare).await
 }
 
 async fn set_note(world: &World, name: &str, note: &str) -> Result {
@@ -55,7 +47,7 @@ async fn an_installation_is_not_complete_before_its_hooks_have_succeeded() -> Re
     put_bare_template(&world, "inithook", "1", &chart, |_| ()).await?;
     // The hook's label is its Job's.
     let runs = world.count::<Job>("").await?;
-    world.apply(&environment("init", "inithook")).await?;
+    world.apply(&environment_of("init", "inithook")).await?;
     world.until("acme-init", "failed once", |told| told.field("/failures/count").as_i64() >= Some(1)).await?;
     let not_yet = |told: &Told| !told.is("Ready") && !told.is("Released") && told.phase() != "Running";
     keeps_telling(&world, "acme-init", Duration::from_secs(40), "unready", not_yet).await?;
@@ -232,8 +224,8 @@ async fn a_rule_of_the_template_that_matches_no_workload_is_named() -> Result {
     })
     .await?;
     world.apply(&e2e::customer("my-odooapp")).await?;
-    world.apply(&environment("full", "odooapp")).await?;
-    let mut contains = environment("full", "odooapp");
+    world.apply(&environment_of("full", "odooapp")).await?;
+    let mut contains = environment_of("full", "odooapp");
     contains["metadata"]["name"] = json!("my-odooapp-full");
     contains["spec"]["customerRef"]["name"] = json!("my-odooapp");
     world.apply(&contains).await?;
@@ -254,7 +246,7 @@ async fn pods_that_the_api_server_refuses_are_told_in_its_words() -> Result {
     put_bare_template(&world, "web", "1", &Chart::small("1.0.0").without("templates/db.yaml"), |_| ()).await?;
     put_bare_template(&world, "db", "1", &Chart::small("1.0.0").without("templates/web.yaml"), |_| ()).await?;
     for kind in ["web", "db"] {
-        world.apply(&environment(kind, kind)).await?;
+        world.apply(&environment_of(kind, kind)).await?;
     }
     for (name, workload) in [("acme-web", "Deployment \"acme-web-web\""), ("acme-db", "StatefulSet \"acme-db-db\"")] {
         let told = world.until(name, "told", |told| told.reason() == "PodsRefused").await?;
@@ -307,7 +299,7 @@ async fn an_installation_that_the_api_server_refuses_is_an_error() -> Result {
     let world = World::start("refusedinstall").await?;
     let chart = Chart::small("1.0.0").with("templates/ingress.yaml", NO_INGRESS);
     put_bare_template(&world, "ingress", "1", &chart, |_| ()).await?;
-    world.apply(&environment("prod", "ingress")).await?;
+    world.apply(&environment_of("prod", "ingress")).await?;
     let told = world.until("acme-prod", "stalled", |told| told.is_observed() && told.is("Stalled")).await?;
     assert_eq!((told.phase(), told.reason()), ("Error", "InvalidObject"), "{told:?}");
     assert_eq!(told.condition("Released"), ("False", "InvalidObject"));
@@ -319,7 +311,7 @@ async fn an_installation_that_the_api_server_refuses_is_an_error() -> Result {
 async fn a_volume_that_somebody_enlarged_stays_large_and_blocks_nothing() -> Result {
     let world = World::start("largevolume").await?;
     put_bare_template(&world, "volume", "1", &Chart::small("1.0.0").with_volume(), |_| ()).await?;
-    world.apply(&environment("prod", "volume")).await?;
+    world.apply(&environment_of("prod", "volume")).await?;
     world.wait_phase("acme-prod", "Running").await?;
     let bound = |claim: &PersistentVolumeClaim| {
         claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use e2e::{Chart, Environment, Told, World};
+use e2e::{Chart, Environment, Told, World, environment_of};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use odoofleet_api::{OdooCustomer, OdooTemplate};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::templates::registry::Registry;
 use crate::{Result, revisions};
@@ -18,15 +18,7 @@ const WHILE: Duration = Duration::from_secs(8);
 const SOON: Duration = Duration::from_secs(15);
 
 async fn put_template(world: &World, name: &str, version: &str, map: &str) -> Result {
-    let mut template = e2e::template(name, version);
-    template["spec"]["chart"]["configMapRef"]["name"] = json!(map);
-    world.apply(&template).await
-}
-
-fn environment(service: &str, template: &str) -> Value {
-    let mut environment = e2e::environment("acme", service);
-    environment["spec"]["templateRef"]["name"] = json!(template);
-    environment
+    world.apply(&e2e::template_of(name, version, map)).await
 }
 
 /// Waits until a template is ready or not for a reason, at its present generation.
@@ -90,8 +82,8 @@ async fn versions_of_two_templates_are_told_apart_whatever_their_names() -> Resu
         world.apply(&template).await?;
         template_says(&world, name, "True", "Accepted").await?;
     }
-    world.apply(&environment("one", "odoo")).await?;
-    world.apply(&environment("two", "odoo-18.0")).await?;
+    world.apply(&environment_of("one", "odoo")).await?;
+    world.apply(&environment_of("two", "odoo-18.0")).await?;
     for (name, note) in [("acme-one", "first"), ("acme-two", "second")] {
         world.wait_phase(name, "Running").await?;
         assert_eq!(crate::rendered(&world, name, "note").await?, note);
@@ -111,7 +103,7 @@ async fn a_mended_chart_is_taken_within_seconds() -> Result {
     world.put_chart_as("late-chart", &Chart::small("1.0.0")).await?;
     world.patience = SOON;
     template_says(&world, "late", "True", "Accepted").await?;
-    world.apply(&environment("prod", "late")).await?;
+    world.apply(&environment_of("prod", "late")).await?;
     world.wait_phase("acme-prod", "Running").await?;
     Ok(())
 }
@@ -152,7 +144,7 @@ async fn charts_of_deleted_templates_go_and_those_that_are_needed_stay() -> Resu
         put_template(&world, name, "1", map).await?;
         template_says(&world, name, "True", "Accepted").await?;
     }
-    world.apply(&environment("prod", "shared-b")).await?;
+    world.apply(&environment_of("prod", "shared-b")).await?;
     world.wait_phase("acme-prod", "Running").await?;
     // Template `small`, too, has one.
     assert_eq!(archives(&world).await?, 3);
@@ -201,7 +193,7 @@ async fn is_unusable(name: &str, chart: &Chart, reason: &str, part: &str) -> Res
     let conditions = template.status.map(|status| status.conditions).unwrap_or_default();
     let message = &conditions.iter().find(|condition| condition.type_ == "Ready").unwrap().message;
     assert!(message.contains(part), "{message}");
-    world.apply(&environment("prod", "unusable")).await?;
+    world.apply(&environment_of("prod", "unusable")).await?;
     world.until("acme-prod", "refused", |told| told.reason() == "TemplateNotReady").await?;
     assert!(revisions(&world, "acme-prod").await?.is_empty());
     Ok(())

@@ -16,7 +16,9 @@ mod world;
 
 pub use audit::{Audit, AuditEntry, counts};
 pub use chart::{Chart, package};
-pub use objects::{certificate, customer, environment, odoo_environment, odoo_template, template};
+pub use objects::{
+    certificate, customer, environment, environment_of, odoo_environment, odoo_template, template, template_of,
+};
 pub use proxy::{Disturbance, Proxy, Request};
 pub use real::{Odoo, Real, RealWorld, merged};
 pub use rival::Rival;

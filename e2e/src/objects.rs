@@ -3,6 +3,9 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::chart::Chart;
+use crate::world::World;
+
 /// A customer in contract.
 pub fn customer(name: &str) -> Value {
     json!({
@@ -60,6 +63,37 @@ pub fn environment(customer: &str, service: &str) -> Value {
             "templateRef": { "name": "small" },
         },
     })
+}
+
+/// An environment `acme-{service}` of a template.
+pub fn environment_of(service: &str, template: &str) -> Value {
+    let mut environment = environment("acme", service);
+    environment["spec"]["templateRef"]["name"] = json!(template);
+    environment
+}
+
+/// A template whose chart lies in ConfigMap `map`.
+pub fn template_of(name: &str, version: &str, map: &str) -> Value {
+    let mut template = template(name, version);
+    template["spec"]["chart"]["configMapRef"]["name"] = json!(map);
+    template
+}
+
+impl World {
+    /// Applies a template whose chart lies in a ConfigMap of its own.
+    pub async fn put_template(
+        &self,
+        name: &str,
+        version: &str,
+        chart: &Chart,
+        change: impl Fn(&mut Value),
+    ) -> Result<()> {
+        let map = format!("{name}-chart");
+        self.put_chart_as(&map, chart).await?;
+        let mut template = template_of(name, version, &map);
+        change(&mut template);
+        self.apply(&template).await
+    }
 }
 
 /// A certificate for a host, valid to the first day of a year, in a Secret of customer `acme`.
