@@ -25,6 +25,7 @@ mod quickstart;
 mod quiet;
 mod refusals;
 mod releases_truth;
+mod requests;
 mod status;
 mod template_truth;
 mod templates;

@@ -22,7 +22,7 @@ fn told(writes: &[AuditEntry]) -> Vec<String> {
 }
 
 /// Waits until all that follows from what was done is written: roll-ups, Events.
-async fn settle(world: &World) -> Result {
+pub async fn settle(world: &World) -> Result {
     let since = tokio::time::Instant::now();
     loop {
         let moment = Timestamp::now();

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use e2e::{Chart, Environment, Told, World, environment_of};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use odoofleet_api::{OdooCustomer, OdooTemplate};
 use serde_json::json;
 
@@ -174,6 +177,34 @@ async fn charts_of_deleted_templates_go_and_those_that_are_needed_stay() -> Resu
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chart_of_a_version_that_only_a_newer_operator_reads_stays() -> Result {
+    let world = World::start("laterversion").await?;
+    for (name, chart) in [("later", "4.0.0"), ("alone", "5.0.0")] {
+        world.put_chart_as(&format!("{name}-chart"), &Chart::small(chart)).await?;
+        put_template(&world, name, "1", &format!("{name}-chart")).await?;
+        template_says(&world, name, "True", "Accepted").await?;
+    }
+    let versions = world.api::<ControllerRevision>();
+    let of = |template: &str| ListParams::default().labels(&format!("odoofleet.dev/template={template}"));
+    let digest =
+        |version: &ControllerRevision| version.data.as_ref().unwrap().0["chartDigest"].as_str().unwrap().to_owned();
+    let mut later = versions.list(&of("later")).await?.items.remove(0);
+    let own = later.name_any();
+    let (kept, removed) = (digest(&later), digest(&versions.list(&of("alone")).await?.items[0]));
+    later.metadata =
+        ObjectMeta { name: Some("later-2".into()), labels: later.metadata.labels, ..ObjectMeta::default() };
+    later.data = Some(RawExtension(json!({ "chartDigest": kept, "version": { "in": "a form of later" } })));
+    versions.create(&PostParams::default(), &later).await?;
+    world.api::<OdooTemplate>().delete("later", &DeleteParams::default()).await?;
+    world.wait_gone::<ControllerRevision>(&own).await?;
+    world.api::<OdooTemplate>().delete("alone", &DeleteParams::default()).await?;
+    let archive = |digest: &str| format!("odoofleet-chart-{}", &digest[..32]);
+    world.wait_gone::<ConfigMap>(&archive(&removed)).await?;
+    assert!(world.api::<ConfigMap>().get_opt(&archive(&kept)).await?.is_some());
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub struct Audit {
 pub struct AuditEntry {
     /// Such as `get`, `patch` or `dry-run patch`.
     pub verb: String,
-    /// In the plural.
+    /// In the plural; a path such as `/apis` where no object is asked for.
     pub resource: String,
     /// Such as `status`; empty for the object itself.
     pub subresource: String,
@@ -76,7 +76,7 @@ impl Audit {
         Self { file: setup.audit.clone() }
     }
 
-    /// What a user asked in a namespace since a moment, in the order of the answers. A watch counts when it begins, all else when it
+    /// What a user asked in a namespace, and of the API server itself, since a moment, in the order of the answers. A watch counts when it begins, all else when it
     /// is answered.
     pub fn since(&self, moment: Timestamp, user: &str, namespace: &str) -> Result<Vec<AuditEntry>> {
         let mut entries = Vec::new();
@@ -84,7 +84,7 @@ impl Audit {
             let log = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
             // The last line may be half written.
             let lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-            for line in lines.filter(|line| line.contains(user) && line.contains(namespace)) {
+            for line in lines.filter(|line| line.contains(user)) {
                 let event: Event = serde_json::from_str(line).with_context(|| format!("audit log: {line}"))?;
                 entries.extend(event.entry(user, namespace).filter(|entry| entry.at >= moment));
             }
@@ -148,7 +148,9 @@ struct Status {
 
 impl Event {
     fn entry(self, user: &str, namespace: &str) -> Option<AuditEntry> {
-        let Object { resource, namespace: of, name, subresource } = self.object_ref?;
+        let path = self.uri.split('?').next().unwrap_or_default().to_owned();
+        let server = || Object { resource: path, namespace: namespace.to_owned(), ..Object::default() };
+        let Object { resource, namespace: of, name, subresource } = self.object_ref.unwrap_or_else(server);
         let code = self.response_status.map_or(0, |status| status.code);
         // What goes on for long is told at its begin and at its end.
         let long = self.verb == "watch" && code < 400;

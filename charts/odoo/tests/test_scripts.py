@@ -56,7 +56,7 @@ class Configure(Fake):
         seen = []
         for line in process.stdout:
             if "odoo-bin" in line or "Loading module" in line:
-                seen += [pathlib.Path(f"/proc/{number}/{name}").read_bytes() for number in children(process.pid) for name in ("cmdline", "environ")]
+                seen += [text for number in children(process.pid) for text in shown(number)]
         self.assertEqual(process.wait(), 0)
         process.stdout.close()
         self.assertTrue(any(b"prepare.conf" in text for text in seen))
@@ -102,8 +102,15 @@ class Configure(Fake):
 
 
 def children(pid):
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    return [number for number in found if pathlib.Path(f"/proc/{number}").exists()]
+    return subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+
+
+def shown(process):
+    """What others see of a process; nothing once it has ended."""
+    try:
+        return [pathlib.Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ")]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 @needs_postgresql

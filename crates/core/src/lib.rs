@@ -3,6 +3,7 @@
 //! Nothing here waits, reads a clock or talks to anybody, so every rule can be tested by a table.
 
 pub mod chart;
+pub mod counts;
 pub mod customer;
 pub mod digest;
 pub mod environment;

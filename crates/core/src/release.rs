@@ -220,6 +220,11 @@ impl History {
         self.revisions.last()
     }
 
+    /// The newest revision that is deployed.
+    pub fn deployed(&self) -> Option<&Revision> {
+        self.revisions.iter().rfind(|revision| revision.status == ReleaseStatus::Deployed)
+    }
+
     /// Numbers under which revisions may lie in the storage: those that are known, and up to `superseded` before the newest.
     /// The watch leaves superseded ones out, but Helm removes them, and an uninstall must find them all.
     pub fn numbers(&self, superseded: i64) -> Vec<i64> {

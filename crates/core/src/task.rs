@@ -59,6 +59,8 @@ pub struct Task {
     pub operation: String,
     /// How far it has come.
     pub stage: Stage,
+    /// Whether a person waits for it; else a rollout brought it.
+    pub by_person: bool,
 }
 
 /// What came of an operation, kept until a decision has taken it.

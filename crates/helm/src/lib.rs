@@ -8,10 +8,10 @@ pub mod protocol;
 mod queue;
 mod worker;
 
-pub use pool::{Event, Outcome, Pool, PoolConfig, Submitted, TaskStage, TaskState};
+pub use pool::{Event, Look, Outcome, Pool, PoolConfig, Submitted, TaskStage, TaskState};
 pub use protocol::{
-    Action, Change, Chart, Check, Command, ErrorClass, Hooks, Inputs, ObjectDiff, Owner, Request, Stage, Success,
-    WorkerError,
+    Action, Change, Chart, Check, Command, ErrorClass, Hooks, Inputs, ObjectDiff, Owner, Request, Seen, SeenObject,
+    Stage, Success, WorkerError,
 };
 pub use queue::{Lane, Turn};
 pub use worker::WorkerConfig;

@@ -9,12 +9,15 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use crate::protocol::{Action, ErrorClass, Hooks, Request, Stage, Success, WorkerError};
-use crate::queue::{Next, Queue, Turn};
+use crate::protocol::{Action, Command, ErrorClass, Hooks, Request, Seen, Stage, Success, WorkerError};
+use crate::queue::{Lane, Next, Queue, Turn};
 use crate::worker::{Worker, WorkerConfig};
 
+/// Says what is known of a release's objects.
+pub type Look = Arc<dyn Fn(&str) -> Option<Seen> + Send + Sync>;
+
 /// How the pool keeps workers.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PoolConfig {
     /// How one is started.
     pub worker: WorkerConfig,
@@ -22,6 +25,8 @@ pub struct PoolConfig {
     pub size: usize,
     /// A worker without work for so long is ended.
     pub idle: Duration,
+    /// Asked when a worker begins an upgrade: an operation can wait for long, and objects are touched meanwhile.
+    pub look: Look,
 }
 
 /// What the pool tells.
@@ -84,6 +89,8 @@ pub struct TaskState {
     pub id: String,
     /// How far it is.
     pub stage: TaskStage,
+    /// The lane in which it waited.
+    pub lane: Lane,
 }
 
 /// How far an operation is.
@@ -158,7 +165,7 @@ impl Pool {
             if state.tasks.contains_key(&request.release) {
                 return Submitted::Busy;
             }
-            let task = TaskState { id: request.id.clone(), stage: TaskStage::Queued };
+            let task = TaskState { id: request.id.clone(), stage: TaskStage::Queued, lane: turn.lane };
             state.tasks.insert(request.release.clone(), task);
             state.queue.push(turn, request);
         }
@@ -258,9 +265,9 @@ impl Pool {
     }
 
     async fn operate(&self, next: Next<Request>, worker: Option<Worker>) {
-        let Next { job: request, place } = next;
+        let Next { job: mut request, place } = next;
         let begun = Instant::now();
-        let (result, worker) = self.run(&request, worker).await;
+        let (result, worker) = self.run(&mut request, worker).await;
         let duration = begun.elapsed();
         let keep = match worker {
             Some(worker) if worker.is_usable() => Some(worker),
@@ -286,7 +293,11 @@ impl Pool {
         self.dispatch();
     }
 
-    async fn run(&self, request: &Request, worker: Option<Worker>) -> (Result<Success, WorkerError>, Option<Worker>) {
+    async fn run(
+        &self,
+        request: &mut Request,
+        worker: Option<Worker>,
+    ) -> (Result<Success, WorkerError>, Option<Worker>) {
         let mut worker = match worker {
             Some(worker) => worker,
             None => match self.start().await {
@@ -297,6 +308,10 @@ impl Pool {
                 }
             },
         };
+        if let Command::Upgrade { seen, .. } = &mut request.command {
+            *seen = (self.0.config.look)(&request.release);
+        }
+        let request = &*request;
         let (release, id) = (&request.release, &request.id);
         let _ = self.0.events.send(Event::Started { release: release.clone(), id: id.clone() });
         let progress = |stage, hooks| {
@@ -317,8 +332,6 @@ mod tests {
     use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;
-    use crate::protocol::Command;
-    use crate::queue::Lane;
 
     const WORKER: &str = "worker.sh";
 
@@ -337,7 +350,8 @@ mod tests {
             ("PATH".to_owned(), std::env::var("PATH").unwrap()),
         ];
         let worker = WorkerConfig { program, namespace: "odoo".into(), environment };
-        let (pool, events) = Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_mins(1) });
+        let (pool, events) =
+            Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_mins(1), look: Arc::new(|_| None) });
         pool.permit(Some(Instant::now() + Duration::from_mins(1)));
         Scene { pool, events, dir }
     }
@@ -390,7 +404,10 @@ mod tests {
         scene.file("go");
         let outcome = scene.finished().await;
         assert_eq!((outcome.action, outcome.result.unwrap().hooks.total), (Action::Unlock, 2));
-        assert_eq!(scene.pool.task("acme-prod"), Some(TaskState { id: "1".into(), stage: TaskStage::Reported }));
+        assert_eq!(
+            scene.pool.task("acme-prod"),
+            Some(TaskState { id: "1".into(), stage: TaskStage::Reported, lane: Lane::Person })
+        );
         assert_eq!(scene.submit("acme-prod", "2"), Submitted::Busy);
         scene.pool.taken("acme-prod", "another");
         assert_eq!(scene.at("acme-prod"), Some(TaskStage::Reported));

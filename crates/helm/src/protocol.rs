@@ -210,6 +210,9 @@ pub enum Command {
     Upgrade {
         /// To what.
         inputs: Box<Inputs>,
+        /// What is known of the release's objects: the pool asks for it at the moment at which a worker begins.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seen: Option<Seen>,
     },
     /// Starts the pod in which the chart tries its inputs, if it has one. Whether it succeeds is for others to watch.
     Check {
@@ -276,6 +279,34 @@ pub struct Inputs {
     pub allowed_secrets: Vec<String>,
     /// Whether volumes and databases may be removed.
     pub allow_data_loss: bool,
+}
+
+/// What is known of a release's objects. What nobody has touched need not be sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// The newest deployed revision.
+    pub revision: i64,
+    /// Version of its record: with another one in the storage, all this is known of another time.
+    pub resource_version: String,
+    /// Objects, by `Deployment.apps/acme-prod-web` or `ConfigMap/acme-prod`.
+    pub objects: BTreeMap<String, SeenObject>,
+}
+
+/// An object as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenObject {
+    /// UID.
+    pub uid: String,
+    /// Given where it tells of each change of what a chart can say, metadata apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Version: counts where there is no generation.
+    pub resource_version: String,
+    /// The first eight bytes of the SHA-256 of `label\0key\0value` and `annotation\0key\0value`, given with the generation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<u64>,
 }
 
 /// A chart's archive.

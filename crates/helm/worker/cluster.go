@@ -9,9 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -26,8 +24,7 @@ const requestsPerSecond = 1000
 type cluster struct {
 	namespace string
 	config    *rest.Config
-	discovery discovery.CachedDiscoveryInterface
-	mapper    meta.ResettableRESTMapper
+	kinds     *kinds
 	// userAgent is that of the operation that runs.
 	userAgent atomic.Pointer[string]
 }
@@ -55,8 +52,7 @@ func newCluster(namespace string, config *rest.Config) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.discovery = memory.NewMemCacheClient(client)
-	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(c.discovery)
+	c.kinds = newKinds(client)
 	return c, nil
 }
 
@@ -112,10 +108,10 @@ func (c *cluster) getter(g guard) *getter {
 func (g *getter) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(g.config), nil }
 
 func (g *getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
-	return g.cluster.discovery, nil
+	return g.cluster.kinds, nil
 }
 
-func (g *getter) ToRESTMapper() (meta.RESTMapper, error) { return g.cluster.mapper, nil }
+func (g *getter) ToRESTMapper() (meta.RESTMapper, error) { return g.cluster.kinds.mapper, nil }
 
 func (g *getter) ToRawKubeConfigLoader() clientcmd.ClientConfig { return &fixedConfig{getter: g} }
 

@@ -33,7 +33,12 @@ func (o *operation) tryUpgrade(last, base, next *release.Release, serverSide boo
 		before = append(before, failed)
 	}
 	changed := target.Filter(func(info *resource.Info) bool {
-		return differs(info, before) && !needsNewAccount(info, present, target)
+		if differs(info, before) {
+			return !needsNewAccount(info, present, target)
+		}
+		o.client.untouched.rendersAsBefore(info)
+		// A volume claim that somebody has enlarged in the cluster is refused although it is rendered as before.
+		return isClaim(info) && !o.client.untouched.mayLeaveOut(info)
 	})
 	gone := present.Difference(target)
 	if len(changed)+len(gone) > 0 {
@@ -49,12 +54,12 @@ func (o *operation) tryUpgrade(last, base, next *release.Release, serverSide boo
 	return nil
 }
 
-// differs says whether an object is rendered otherwise than in one of the manifests. Of a volume claim that is always
-// assumed: it may have been enlarged in the cluster.
+func isClaim(info *resource.Info) bool {
+	return info.Mapping.GroupVersionKind.Kind == "PersistentVolumeClaim"
+}
+
+// differs says whether an object is rendered otherwise than in one of the manifests.
 func differs(info *resource.Info, manifests []kube.ResourceList) bool {
-	if info.Mapping.GroupVersionKind.Kind == "PersistentVolumeClaim" {
-		return true
-	}
 	return slices.ContainsFunc(manifests, func(manifest kube.ResourceList) bool {
 		was := manifest.Get(info)
 		return was == nil || !reflect.DeepEqual(was.Object, info.Object)

@@ -24,11 +24,16 @@ type client struct {
 	request *request
 	// applied is told when the release's own objects, those given, are written.
 	applied func(kube.ResourceList) error
+	// untouched, if there is one, is what need not be sent.
+	untouched *untouched
 
 	mu sync.Mutex
 	// deleteErrors are those that Helm's uninstall replaces by a sentence of its own.
 	deleteErrors []error
 }
+
+// IsReachable is not asked beforehand: whoever cannot reach the API server finds out with the release's records.
+func (*client) IsReachable() error { return nil }
 
 // Build leaves validation to the API server, also for hooks, where Helm would fetch the whole OpenAPI description.
 func (c *client) Build(reader io.Reader, _ bool) (kube.ResourceList, error) {
@@ -41,6 +46,9 @@ func (c *client) Create(resources kube.ResourceList, options ...kube.ClientCreat
 	}
 	result, err := c.Client.Create(resources, options...)
 	if err == nil && !slices.ContainsFunc(resources, isHookInfo) {
+		if c.untouched != nil {
+			c.untouched.note(resources)
+		}
 		err = c.applied(resources)
 	}
 	return result, err
@@ -50,8 +58,15 @@ func (c *client) Update(original, target kube.ResourceList, options ...kube.Clie
 	if err := c.lookAt(target); err != nil {
 		return &kube.Result{}, err
 	}
-	result, err := c.Client.Update(original, target, options...)
+	send := target
+	if c.untouched != nil {
+		original, send = c.untouched.leaveOut(original, target)
+	}
+	result, err := c.Client.Update(original, send, options...)
 	if err == nil {
+		if c.untouched != nil {
+			c.untouched.note(send)
+		}
 		err = c.applied(target)
 	}
 	return result, err

@@ -75,8 +75,10 @@ type operation struct {
 
 	scrub         scrubber
 	lookupRefused atomic.Bool
-	mu            sync.Mutex
-	failedRead    *workerError
+	// recorded is set once the record of the new revision is stored.
+	recorded   atomic.Bool
+	mu         sync.Mutex
+	failedRead *workerError
 }
 
 // run does one operation from beginning to end.
@@ -92,10 +94,15 @@ func (c *cluster) run(r *request, p *permit, progress func(string, *hooks)) (*su
 		return nil, o.classify(err)
 	}
 	done, err := o.act(context.Background())
-	if err != nil {
-		return nil, o.classify(err)
+	if err == nil {
+		return done, nil
 	}
-	return done, nil
+	c.kinds.forget()
+	if !o.recorded.Load() && o.secrets.isOvertaken(context.Background()) {
+		// Whatever was found on the way was found of a revision that is not the newest.
+		err = driver.ErrReleaseExists
+	}
+	return nil, o.classify(err)
 }
 
 func (o *operation) act(ctx context.Context) (*success, error) {
@@ -120,8 +127,7 @@ func (o *operation) act(ctx context.Context) (*success, error) {
 
 func (o *operation) prepare(c *cluster) error {
 	r := o.request
-	// Helm reads discovery anew for each action, but a mapper that lives longer would go on without kinds that are new.
-	c.mapper.Reset()
+	c.kinds.begin()
 	rules := guard{
 		permit:     o.permit,
 		userAgent:  c.setOperation(r.ID),
@@ -146,7 +152,10 @@ func (o *operation) prepare(c *cluster) error {
 		expected:        r.ExpectedRevision,
 		revisions:       r.Revisions,
 		mayCreate:       r.makesRevision(),
-		created:         func() { o.progress(stageRecorded, nil) },
+		created: func() {
+			o.recorded.Store(true)
+			o.progress(stageRecorded, nil)
+		},
 	}
 	o.records = newRecords(o.secrets)
 	o.store = storage.Init(o.records)
@@ -224,6 +233,8 @@ func (o *operation) install() (*success, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.client.untouched = newUntouched(nil, nil, nil)
+	o.secrets.annotate = o.client.untouched.annotate
 	i := action.NewInstall(o.configuration())
 	if last != nil {
 		if err := o.installAgain(i, last); err != nil {
@@ -256,6 +267,8 @@ func (o *operation) upgrade() (*success, error) {
 		return nil, err
 	}
 	o.gate.judge = func(objects []object) *workerError { return o.judgeUpgrade(base, objects) }
+	o.client.untouched = newUntouched(o.request.Seen, base, o.secrets.stored(secretName(base.Name, base.Version)))
+	o.secrets.annotate = o.client.untouched.annotate
 	serverSide := last.ApplyMethod == string(release.ApplyMethodServerSideApply)
 	o.records.before = func(next *release.Release) error { return o.tryUpgrade(last, base, next, serverSide) }
 	u := action.NewUpgrade(o.configuration())

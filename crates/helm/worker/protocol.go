@@ -86,6 +86,8 @@ type request struct {
 	Check *checkRequest `json:"check,omitempty"`
 	// Objects, for diff, are compared even if they are rendered as they were; each is named by "Kind/name".
 	Objects []string `json:"objects,omitempty"`
+	// Seen, for upgrade, is what the operator knows of the objects in the cluster.
+	Seen *seen `json:"seen,omitempty"`
 }
 
 // Inputs are what a chart is rendered with, and by what the result is judged.
@@ -173,6 +175,8 @@ func (r *request) validate(namespace string) error {
 		return errors.New("a check, and nothing else, needs \"check\" with a digest and an owner")
 	case r.Action != actionDiff && len(r.Objects) > 0:
 		return errors.New("\"objects\" are for a diff alone")
+	case r.Action != actionUpgrade && r.Seen != nil:
+		return errors.New("\"seen\" is for an upgrade alone")
 	case r.rendersChart() != (r.Inputs != nil):
 		return errors.New("what renders a chart, and nothing else, needs \"inputs\"")
 	case r.Inputs != nil:

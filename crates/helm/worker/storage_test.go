@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
 	chartcommon "helm.sh/helm/v4/pkg/chart/common"
@@ -68,8 +69,29 @@ func TestStorageAsksForNamedRevisionsOnly(t *testing.T) {
 			t.Errorf("%s %s", action.GetVerb(), action.GetResource().Resource)
 		}
 	}
-	if n := len(clients.Actions()); n != 4 {
-		t.Errorf("%d requests, want one for each revision", n)
+	if n := len(clients.Actions()); n != 3 {
+		t.Errorf("%d requests, want one for each named revision: whether the expected one is there, its creation tells", n)
+	}
+}
+
+func TestStorageReadsNothingBelowTheDeployedRevision(t *testing.T) {
+	store, _, clients := guarded(t, 3, 1, 2)
+	must(t, clients.CoreV1().Secrets("odoo").Delete(t.Context(), secretName("acme-prod", 3), metav1.DeleteOptions{}))
+	clients.ClearActions()
+	last, err := store.Last("acme-prod")
+	must(t, err)
+	must(t, store.Create(storedRevision(3, common.StatusPendingUpgrade)))
+	must(t, store.Update(storedRevision(2, common.StatusSuperseded)))
+	must(t, store.Update(storedRevision(3, common.StatusDeployed)))
+	if got := versions(t, store); last.(*release.Release).Version != 2 || !slices.Equal(got, []int{3}) {
+		t.Errorf("history %v upon %v", got, last)
+	}
+	var verbs []string
+	for _, action := range clients.Actions() {
+		verbs = append(verbs, action.GetVerb())
+	}
+	if want := []string{"get", "delete", "create", "update", "update"}; !slices.Equal(verbs, want) {
+		t.Errorf("%v, want %v: nothing is read twice", verbs, want)
 	}
 }
 

@@ -11,6 +11,7 @@ use odoofleet_helm::Pool;
 use parking_lot::Mutex;
 
 use crate::charts::ChartStore;
+use crate::controllers::counts::Settling;
 use crate::controllers::environment::{Operations, Throttle};
 use crate::controllers::template::Freezing;
 use crate::fleet::SharedFleet;
@@ -39,6 +40,10 @@ pub struct Context {
     pub freezing: Freezing,
     /// When statuses were written last.
     pub throttle: Throttle,
+    /// Customers whose counts differ from what is written.
+    pub customer_counts: Settling,
+    /// The same of templates.
+    pub template_counts: Settling,
     /// Writes Events.
     pub recorder: Recorder,
     /// Figures.

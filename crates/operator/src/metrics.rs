@@ -263,7 +263,8 @@ mod tests {
         pub fn of_nothing() -> (Arc<Self>, Arc<SharedFleet>) {
             let worker =
                 WorkerConfig { program: "/nonexistent".into(), namespace: "odoo".to_owned(), environment: Vec::new() };
-            let pool = Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_secs(1) }).0;
+            let pool =
+                Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_secs(1), look: Arc::new(|_| None) }).0;
             let settings = Settings {
                 namespace: "odoo".to_owned(),
                 allowed_git_hosts: vec![],

@@ -13,8 +13,8 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::chain;
 
-/// Tells people that an environment's phase has changed, that a Helm operation begins, or that they must act. The steps
-/// between stand in the status.
+/// Tells people that an environment's phase has changed, that a Helm operation begins or is over, or that they must act. The
+/// steps between stand in the status.
 pub async fn environment_changed(
     ctx: &Context,
     object: &ObjectReference,
@@ -26,11 +26,12 @@ pub async fn environment_changed(
     }
     let begins = after.operation.as_ref().map(|operation| &operation.id);
     let begins = begins.is_some() && begins != before.operation.as_ref().map(|operation| &operation.id);
+    let ends = before.operation.is_some() && after.operation.is_none();
     let (Some(phase), Some(reason)) = (after.phase, after.reason.clone()) else { return };
     let message = after.message.clone().unwrap_or_default();
     let stalled = after.conditions.iter().any(|condition| condition.type_ == "Stalled");
     let type_ = if phase == Phase::Error || stalled { EventType::Warning } else { EventType::Normal };
-    if before.phase == after.phase && !begins && matches!(type_, EventType::Normal) {
+    if before.phase == after.phase && !begins && !ends && matches!(type_, EventType::Normal) {
         tracing::debug!(environment = object.name, ?phase, reason = reason.as_str(), message, "environment goes on");
         return;
     }

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::args::RunArgs;
 use crate::charts::ChartStore;
 use crate::context::{Awaited, Context, Settings};
+use crate::controllers::counts::Settling;
 use crate::controllers::environment::{Operations, Throttle};
 use crate::controllers::template::Freezing;
 use crate::controllers::{customer, environment, template};
@@ -46,9 +47,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let identity = args.identity.clone().unwrap_or_else(|| format!("operator-{:08x}", rand::random::<u32>()));
     let time_zone = TimeZone::get(&args.time_zone)
         .with_context(|| format!("--time-zone \"{}\" is not an IANA time zone", args.time_zone))?;
-    let (pool, events) = Pool::new(pool_config(&args)?);
     let (asking, queues) = Asking::new();
     let fleet = Arc::new(SharedFleet::new(Fleet::new(fleet_settings(&args, &time_zone)), asking));
+    let (pool, events) = Pool::new(pool_config(&args, &fleet)?);
     let metrics = Arc::new(Metrics::new(pool.clone(), Arc::clone(&fleet)));
     let state = Arc::new(Mutex::new(Readiness::Waiting(vec!["the lease".to_owned()])));
     let mut tasks = JoinSet::new();
@@ -115,7 +116,7 @@ async fn stand_by(standing: &mut watch::Receiver<Standing>, state: &Mutex<Readin
     }
 }
 
-fn pool_config(args: &RunArgs) -> anyhow::Result<PoolConfig> {
+fn pool_config(args: &RunArgs, fleet: &Arc<SharedFleet>) -> anyhow::Result<PoolConfig> {
     // What a worker needs to find the cluster, and nothing else: no HELM_* variable, no home folder.
     const PASSED: [&str; 5] =
         ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "SSL_CERT_FILE", "SSL_CERT_DIR"];
@@ -126,6 +127,7 @@ fn pool_config(args: &RunArgs) -> anyhow::Result<PoolConfig> {
         worker: WorkerConfig { program: args.helm_worker.clone(), namespace: args.namespace.clone(), environment },
         size: usize::from(args.workers),
         idle: WORKER_IDLE,
+        look: watches::seen::look(fleet),
     })
 }
 
@@ -160,6 +162,8 @@ fn context(args: &RunArgs, client: Client, shared: Shared) -> Context {
         operations: Operations::default(),
         freezing: Freezing::default(),
         throttle: Throttle::default(),
+        customer_counts: Settling::default(),
+        template_counts: Settling::default(),
         metrics,
         fleet,
         client,

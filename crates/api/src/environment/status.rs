@@ -213,10 +213,11 @@ pub struct Operation {
     /// Template version that it brings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateStatus>,
-    /// Begin.
+    /// When it was handed over. It may have to wait for a worker.
     pub started_at: Time,
-    /// When it is ended by force.
-    pub deadline: Time,
+    /// A worker that has been at it for so many seconds is ended by force. Waiting does not count.
+    #[serde(default)]
+    pub timeout_seconds: i64,
     /// After this moment its worker can no longer write, unless the permit was renewed.
     pub valid_until: Time,
 }

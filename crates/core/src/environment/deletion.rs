@@ -241,7 +241,7 @@ mod tests {
             generation: 1,
             template: None,
             started_at: time.clone(),
-            deadline: time.clone(),
+            timeout_seconds: 300,
             valid_until: time,
         }
     }
@@ -254,7 +254,7 @@ mod tests {
             let during = |stage| {
                 facts(policy, |facts| {
                     facts.before.operation = Some(operation(Action::Install));
-                    facts.task = Some(Task { operation: "1".into(), stage });
+                    facts.task = Some(Task { operation: "1".into(), stage, by_person: true });
                 })
             };
             assert_eq!(step(&during(Stage::Queued)), Step::Cancel { operation: "1".into() }, "{policy}");

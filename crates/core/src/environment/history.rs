@@ -126,7 +126,7 @@ mod tests {
             generation: 3,
             template: None,
             started_at: time.clone(),
-            deadline: time.clone(),
+            timeout_seconds: 300,
             valid_until: time,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use odoofleet_api::conditions::Reason;
-use odoofleet_api::environment::{Action, Failures};
+use odoofleet_api::environment::{Action, Failures, Operation};
 use odoofleet_api::template::WorkloadRole;
 
 use super::check::{self, First};
@@ -133,8 +133,10 @@ impl Life<'_> {
     fn unfinished(&self) -> Option<Plan> {
         let operation = self.look.facts.before.operation.as_ref()?;
         let state = self.look.operation.filter(|state| state.is_open())?;
-        // It was built with the number of pods that ran then, and would start them again.
-        if *state == OperationState::Queued && self.wanted.replicas == 0 {
+        // It was built with the number of pods that ran then, and would start them again; or a rollout brought it, and since then
+        // a person has asked for something, who does not wait behind all others of the rollout.
+        let takes_back = self.wanted.replicas == 0 || (self.is_edited_since(operation) && !self.is_by_person());
+        if *state == OperationState::Queued && takes_back {
             return Some(Plan::step(Step::Cancel { operation: operation.id.clone() }));
         }
         if let Some(stop) = self.stop_first() {
@@ -151,6 +153,14 @@ impl Life<'_> {
             _ => (format!("Helm {what} revision {revision} since {:.0}", operation.started_at.0), None),
         };
         Some(Plan::wait(Finding::new(reason, message), until))
+    }
+
+    fn is_edited_since(&self, operation: &Operation) -> bool {
+        operation.generation != self.look.facts.generation()
+    }
+
+    fn is_by_person(&self) -> bool {
+        self.look.facts.task.as_ref().is_none_or(|task| task.by_person)
     }
 
     /// A stop does not wait for Helm.
@@ -220,7 +230,10 @@ impl Life<'_> {
 
     fn helm(&self, action: HelmAction, revision: i64) -> Plan {
         let status = self.look.status;
-        let by_person = status.observed_generation != Some(self.look.facts.generation()) || status.release.is_none();
+        // An edit that came while an operation was under way was seen, and is acted on only now.
+        let edited_meanwhile = self.look.facts.before.operation.as_ref().is_some_and(|it| self.is_edited_since(it));
+        let unseen = status.observed_generation != Some(self.look.facts.generation());
+        let by_person = unseen || edited_meanwhile || status.release.is_none();
         Plan::step(Step::Helm(HelmStep { action, revision, by_person }))
     }
 

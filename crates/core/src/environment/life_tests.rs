@@ -208,7 +208,7 @@ fn operation(action: Action) -> Operation {
         generation: 1,
         template: None,
         started_at: Time(at(1)),
-        deadline: Time(at(2)),
+        timeout_seconds: 300,
         valid_until: Time(at(3)),
     }
 }
@@ -218,7 +218,7 @@ fn a_running_operation_keeps_everything_but_a_stop_waiting_and_asks_for_no_look(
     let during = |replicas, stage| {
         let mut facts = released(replicas, (1, 1), 5, ReleaseStatus::PendingUpgrade, true, |_| ());
         facts.before.operation = Some(operation(Action::Upgrade));
-        facts.task = Some(Task { operation: "1".into(), stage });
+        facts.task = Some(Task { operation: "1".into(), stage, by_person: true });
         facts
     };
     for stage in [Stage::Queued, Stage::Running, Stage::Reported] {
@@ -233,6 +233,36 @@ fn a_running_operation_keeps_everything_but_a_stop_waiting_and_asks_for_no_look(
     assert_eq!(taken_back, Step::Cancel { operation: "1".into() }, "it would start the pods that it was built with");
     let queued = look(&during(1, Stage::Queued)).status.message.unwrap();
     assert!(queued.contains("waits for a free Helm worker"), "{queued}");
+}
+
+/// The fixture's spec is at generation 3.
+#[test]
+fn an_edit_does_not_wait_behind_the_rollout_that_reached_its_environment_first() {
+    let during = |generation, stage, by_person| {
+        let mut facts = released(1, (1, 1), 4, ReleaseStatus::Deployed, false, |_| ());
+        facts.before.operation = Some(Operation { generation, ..operation(Action::Upgrade) });
+        facts.task = Some(Task { operation: "1".into(), stage, by_person });
+        step(&facts)
+    };
+    assert_eq!(during(2, Stage::Queued, false), Step::Cancel { operation: "1".into() });
+    assert_eq!(during(2, Stage::Queued, true), Step::Nothing, "who edits all the time keeps the first turn");
+    assert_eq!(during(3, Stage::Queued, false), Step::Nothing, "nobody has edited it");
+    assert_eq!(during(2, Stage::Running, false), Step::Nothing);
+}
+
+#[test]
+fn what_was_asked_during_an_operation_is_still_a_persons_wish_after_it() {
+    let after = |generation| {
+        let mut facts = released(1, (1, 1), 5, ReleaseStatus::Deployed, false, |_| ());
+        facts.before.observed_generation = Some(3);
+        facts.before.release = Some(ReleaseRecord::default());
+        facts.before.operation = Some(Operation { generation, ..operation(Action::Upgrade) });
+        facts.evidence =
+            Some(Evidence { operation: "1".into(), inputs: String::new(), result: Ok(Success::default()) });
+        let Step::Helm(step) = look(&facts).step else { panic!("something else is wanted than what runs") };
+        step.by_person
+    };
+    assert_eq!((after(2), after(3)), (true, false), "a rollout brings the second");
 }
 
 #[test]

@@ -102,7 +102,7 @@ mod tests {
             generation: 1,
             template: None,
             started_at: time(0),
-            deadline: time(300),
+            timeout_seconds: 300,
             valid_until: time(100),
         }
     }
@@ -127,7 +127,7 @@ mod tests {
         stage: Option<Stage>,
         now: Timestamp,
     ) -> OperationState {
-        let task = stage.map(|stage| Task { operation: "1".into(), stage });
+        let task = stage.map(|stage| Task { operation: "1".into(), stage, by_person: true });
         state_of(operation, Known { history, task: task.as_ref(), evidence, fence: Timestamp::UNIX_EPOCH }, now)
     }
 

@@ -2,21 +2,47 @@
 
 use std::time::Duration;
 
-use odoofleet_api::environment::OdooEnvironmentStatus;
+use odoofleet_api::environment::{OdooEnvironmentStatus, Phase};
 
 /// Counts and messages are written at most this often.
 pub const PACE: Duration = Duration::from_millis(250);
+/// While an operation runs that was announced, what it brings about is written at most this often: most are over sooner, and their
+/// end is told at once.
+pub const PACE_UNDER_WAY: Duration = Duration::from_secs(1);
 
-/// How long a status may still wait to be written, when the last was written `since` ago. Only progress waits: never a
-/// phase, an operation, a result, a failure, or the state of a condition.
+/// How long a status may still wait to be written, when the last was written `since` ago. Only progress waits, and that a new
+/// generation was seen: never an error, an operation's begin or end, a result, a failure, or, with no operation under way, a phase or
+/// the state of a condition.
 pub fn may_wait(written: &OdooEnvironmentStatus, next: &OdooEnvironmentStatus, since: Duration) -> Option<Duration> {
-    let rest = PACE.checked_sub(since).filter(|rest| !rest.is_zero())?;
     // What is written already waits for nothing.
-    (written != next && without_progress(written) == without_progress(next)).then_some(rest)
+    if written == next {
+        return None;
+    }
+    let progress = without_progress(written) == without_progress(next);
+    let pace = if is_under_way(written, next) { PACE_UNDER_WAY } else { PACE };
+    let rest = pace.checked_sub(since).filter(|rest| !rest.is_zero())?;
+    (progress || (pace == PACE_UNDER_WAY && without_course(written) == without_course(next))).then_some(rest)
+}
+
+/// Whether both tell of the same operation, and neither of an error.
+fn is_under_way(written: &OdooEnvironmentStatus, next: &OdooEnvironmentStatus) -> bool {
+    let fails = |status: &OdooEnvironmentStatus| status.phase == Some(Phase::Error);
+    written.operation.is_some() && written.operation == next.operation && !fails(written) && !fails(next)
+}
+
+/// What remains when the course of an operation is left out: its release's state, and the pods that come and go.
+fn without_course(status: &OdooEnvironmentStatus) -> OdooEnvironmentStatus {
+    let mut status = without_progress(status);
+    status.phase = None;
+    status.release = None;
+    status.conditions.retain(|condition| condition.type_ == "Stalled");
+    status
 }
 
 fn without_progress(status: &OdooEnvironmentStatus) -> OdooEnvironmentStatus {
     let mut status = status.clone();
+    // Whoever edits many times a second is answered once for all of it.
+    status.observed_generation = None;
     status.reason = None;
     status.message = None;
     status.replicas = None;
@@ -37,7 +63,7 @@ fn without_progress(status: &OdooEnvironmentStatus) -> OdooEnvironmentStatus {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-    use odoofleet_api::environment::{LastFailure, Phase};
+    use odoofleet_api::environment::{Action, LastFailure, Operation, ReleaseStatus};
 
     use super::*;
 
@@ -70,6 +96,45 @@ mod tests {
     }
 
     #[test]
+    fn a_generation_of_which_nothing_else_is_to_be_told_waits() {
+        let written = pending("waiting for the pods");
+        let next = OdooEnvironmentStatus { observed_generation: Some(2), ..written.clone() };
+        assert_eq!(may_wait(&written, &next, Duration::from_millis(100)), Some(Duration::from_millis(150)));
+        let next = OdooEnvironmentStatus { phase: Some(Phase::Error), ..next };
+        assert_eq!(may_wait(&written, &next, Duration::from_millis(100)), None);
+    }
+
+    #[test]
+    fn what_an_announced_operation_brings_about_waits_for_its_end() {
+        let time = Time(jiff::Timestamp::UNIX_EPOCH);
+        let operation = Operation {
+            id: "1".into(),
+            action: Action::Upgrade,
+            expected_revision: 2,
+            holder: "h".into(),
+            generation: 1,
+            template: None,
+            started_at: time.clone(),
+            timeout_seconds: 300,
+            valid_until: time,
+        };
+        let written = OdooEnvironmentStatus { operation: Some(operation), ..pending("Helm upgrades revision 2") };
+        let change = |change: fn(&mut OdooEnvironmentStatus)| {
+            let mut next = written.clone();
+            change(&mut next);
+            may_wait(&written, &next, PACE)
+        };
+        let rest = Duration::from_millis(750);
+        let release = |next: &mut OdooEnvironmentStatus| next.release = Some(ReleaseStatus::default());
+        assert_eq!(change(release), Some(rest));
+        assert_eq!(change(|next| next.conditions[0].status = "True".into()), Some(rest));
+        assert_eq!(change(|next| next.phase = Some(Phase::Running)), Some(rest));
+        assert_eq!(change(|next| next.phase = Some(Phase::Error)), None);
+        assert_eq!(change(|next| next.operation = None), None);
+        assert_eq!(change(|next| next.last_handled_restart_at = Some("now".to_owned())), None);
+    }
+
+    #[test]
     fn what_somebody_waits_for_is_written_at_once() {
         let written = pending("scheduling");
         let change = |change: fn(&mut OdooEnvironmentStatus)| {
@@ -79,7 +144,6 @@ mod tests {
         };
         assert!(change(|_| ()).is_some());
         assert_eq!(change(|next| next.phase = Some(Phase::Error)), None);
-        assert_eq!(change(|next| next.observed_generation = Some(2)), None);
         assert_eq!(change(|next| next.conditions[0].status = "True".to_owned()), None);
         assert_eq!(change(|next| next.last_handled_restart_at = Some("now".to_owned())), None);
         assert_eq!(change(|next| next.hosts = vec!["odoo.example.com".to_owned()]), None);

@@ -45,14 +45,20 @@ pub struct Look {
 }
 
 impl Look {
-    /// Whether the same has to be looked up outside: what was found for one holds for the other.
+    /// Whether what was looked up for one holds for the other. Only what decides it counts: an object that is edited all the
+    /// time could not be looked at at all if each edit began it anew.
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        let spec = |look: &Self| (look.environment.metadata.uid.clone(), look.environment.metadata.generation);
-        let version = |look: &Self| match &look.version {
-            Ok(choice) => Ok(choice.stored.digest.clone()),
-            Err(finding) => Err(finding.reason.clone()),
+        self.asks() == other.asks()
+    }
+
+    fn asks(&self) -> impl PartialEq {
+        let environment = &self.environment;
+        let version = match &self.version {
+            Ok(Choice { stored, waits_for }) => Ok((&environment.spec.template_ref, &stored.digest, waits_for)),
+            Err(finding) => Err(finding),
         };
-        spec(self) == spec(other) && version(self) == version(other) && self.unseen == other.unseen
+        let is_deleted = environment.metadata.deletion_timestamp.is_some();
+        (&environment.metadata.uid, version, &self.unseen, is_deleted)
     }
 }
 

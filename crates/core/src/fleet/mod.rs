@@ -5,6 +5,7 @@
 //! says who must be looked at. Everything else is a query, and what a query costs does not grow with the fleet.
 
 mod affected;
+mod answers;
 mod certificates;
 mod charts;
 mod customers;
@@ -14,6 +15,7 @@ mod objects;
 mod references;
 mod releases;
 mod running;
+mod seen;
 mod stops;
 mod templates;
 #[cfg(test)]
@@ -36,9 +38,11 @@ use crate::release::{Revision, is_older};
 use crate::template::StoredVersion;
 
 pub use affected::Affected;
+pub use answers::Answer;
 pub use environments::EnvironmentFact;
 pub use facts::{Choice, Look};
 pub use running::{Item, ItemKey, ItemKind, PodItem, Refusal};
+pub use seen::{Seen, SeenRelease, mark_of_annotation, mark_of_label};
 pub use templates::TemplateKnown;
 pub use unreadable::Kind;
 
@@ -68,6 +72,8 @@ pub enum Change {
     Releases(Delta<StoredRevision>),
     /// Objects of releases of one kind, other than pods.
     Items(ItemKind, Delta<(ItemKey, Item)>),
+    /// Metadata of objects of releases, of one kind: `Deployment.apps`, `ConfigMap`.
+    Seen(&'static str, Delta<Seen>),
     /// Pods of workloads, and those in which changes are tried.
     Pods(Delta<PodItem>),
     /// Words of the API server to controllers of StatefulSets whose pods it refuses, by the name of the Event.
@@ -142,6 +148,7 @@ pub struct Fleet {
     releases: HashMap<String, releases::Release>,
     retained_by_host: Index<String, String>,
     running: running::Running,
+    seen: seen::SeenObjects,
     certificates: HashMap<String, FoundCertificate>,
     objects: BTreeMap<ObjectWatch, HashMap<ObjectName, ReferencedObject>>,
     object_versions: BTreeMap<ObjectWatch, HashMap<ObjectName, String>>,
@@ -170,6 +177,7 @@ impl Fleet {
             releases: HashMap::new(),
             retained_by_host: Index::default(),
             running: running::Running::default(),
+            seen: seen::SeenObjects::default(),
             certificates: HashMap::new(),
             objects: BTreeMap::new(),
             object_versions: BTreeMap::new(),
@@ -197,6 +205,8 @@ impl Fleet {
                 let touched = self.running.apply_items(kind, delta);
                 self.touch(&touched, &mut affected);
             }
+            // Nobody is looked at because of it: whoever acts asks.
+            Change::Seen(kind, delta) => self.seen.apply(kind, delta),
             Change::Pods(delta) => {
                 let touched = self.running.apply_pods(delta);
                 self.touch(&touched, &mut affected);

@@ -19,6 +19,16 @@ fn inputs() -> Box<Inputs> {
     })
 }
 
+fn seen() -> Seen {
+    let object =
+        |generation, marks| SeenObject { uid: "4712".into(), generation, resource_version: "17".into(), marks };
+    let objects = [
+        ("ConfigMap/acme-prod".to_owned(), object(None, Vec::new())),
+        ("Deployment.apps/acme-prod-web".to_owned(), object(Some(3), vec![u64::MAX])),
+    ];
+    Seen { revision: 2, resource_version: "16".into(), objects: BTreeMap::from(objects) }
+}
+
 fn command(action: Action) -> Command {
     let owner = Owner {
         api_version: "odoofleet.dev/v1alpha1".into(),
@@ -28,7 +38,7 @@ fn command(action: Action) -> Command {
     };
     match action {
         Action::Install => Command::Install { inputs: inputs() },
-        Action::Upgrade => Command::Upgrade { inputs: inputs() },
+        Action::Upgrade => Command::Upgrade { inputs: inputs(), seen: Some(seen()) },
         Action::Check => Command::Check { inputs: inputs(), check: Check { digest: "d1".into(), owner } },
         Action::Render => Command::Render { inputs: inputs() },
         Action::Diff => Command::Diff { inputs: inputs(), objects: vec!["Deployment/acme-prod-web".into()] },

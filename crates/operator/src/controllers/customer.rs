@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use odoofleet_core::customer::{CustomerStep, depends_on_clock};
-use odoofleet_core::fleet::{Change, Delta};
+use odoofleet_core::fleet::Answer;
 
 use super::objects::{apply_status, set_finalizer};
 use crate::clock;
@@ -43,22 +43,29 @@ pub async fn look(name: String, ctx: Arc<Context>) -> Result<Option<Timestamp>, 
         let customer = Arc::clone(fleet.customer(&name)?);
         Some((customer, fleet.decide_customer(&name, clock_skewed, Timestamp::now())?))
     });
-    let Some((customer, decision)) = decided else { return Ok(None) };
+    let Some((customer, decision)) = decided else {
+        ctx.customer_counts.forget(&name);
+        return Ok(None);
+    };
     if decision.step != CustomerStep::Nothing {
         let wanted = decision.step == CustomerStep::Protect;
         let set = set_finalizer(&ctx, customer.as_ref(), wanted).await;
         let set = set.map_err(|source| Error::Finalizer { name: name.clone(), source })?;
         // What has changed meanwhile comes with its event, and so does what was written here.
         if let Some(object) = set.filter(|_| wanted) {
-            ctx.fleet.apply(Change::Customers(Delta::Applied(object.into())));
+            ctx.fleet.affect(|fleet| fleet.note_answer(Answer::Customer(object.into())));
         }
         return Ok(None);
+    }
+    if let Some(rest) = ctx.customer_counts.wait(&name, customer.status.as_ref(), &decision.status) {
+        let later = Timestamp::now() + rest;
+        return Ok(Some(decision.wake_at.map_or(later, |wake_at| wake_at.min(later))));
     }
     if customer.status.as_ref() != Some(&decision.status) {
         let written = apply_status(&ctx, customer.as_ref(), &decision.status).await;
         let written = written.map_err(|source| Error::Status { name: customer.name_any(), source })?;
         if let Some(object) = written {
-            ctx.fleet.apply(Change::Customers(Delta::Applied(object.into())));
+            ctx.fleet.affect(|fleet| fleet.note_answer(Answer::Customer(object.into())));
         }
     }
     Ok(decision.wake_at)

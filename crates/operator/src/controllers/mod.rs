@@ -1,5 +1,6 @@
 //! The controllers: each reads from the fleet, has core decide, carries one step out, and tells.
 
+pub mod counts;
 pub mod customer;
 pub mod environment;
 mod objects;

@@ -7,6 +7,7 @@ pub mod problem;
 pub mod readable;
 pub mod references;
 pub mod releases;
+pub mod seen;
 pub mod versions;
 
 use std::fmt::Debug;
@@ -34,12 +35,15 @@ use crate::context::Context;
 use crate::error::chain;
 use readable::{Readable, Unreadable};
 
+/// Objects in a page of a list. All watches begin at once, and what is read of a page is held until its last object is taken.
+const PAGE: u32 = 100;
 /// Release Secrets carry the customer's label as well; their payloads are nobody's reference.
 const NOT_RELEASES: &str = "type!=helm.sh/release.v1";
 
 /// Starts every watch. They run until the set is dropped.
 pub fn start(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
     own::start(ctx, tasks);
+    seen::start(ctx, tasks);
     let releases = Config::default().fields("type=helm.sh/release.v1").labels("owner=helm,status!=superseded");
     collect(
         ctx,
@@ -182,7 +186,7 @@ fn follow<K>(
     ctx.awaited.expect(name);
     let ctx = Arc::clone(ctx);
     tasks.spawn(async move {
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff().modify(trim));
+        let mut events = std::pin::pin!(watcher(api, config.page_size(PAGE)).default_backoff().modify(trim));
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {

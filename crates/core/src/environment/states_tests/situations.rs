@@ -109,10 +109,10 @@ fn operation(facts: &mut Facts, action: Action, stage: Option<Stage>) {
         generation: 3,
         template: None,
         started_at: time(NOW - 10),
-        deadline: time(NOW + 290),
+        timeout_seconds: 300,
         valid_until: time(NOW + 3),
     });
-    facts.task = stage.map(|stage| Task { operation: "1".into(), stage });
+    facts.task = stage.map(|stage| Task { operation: "1".into(), stage, by_person: true });
 }
 
 pub fn operations() -> Table {

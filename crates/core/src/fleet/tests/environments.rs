@@ -121,3 +121,28 @@ fn a_retained_release_keeps_its_hosts_until_its_record_is_gone() {
     assert_eq!(names(&affected.environments), ["beta-prod"], "it vanished while nobody watched");
     assert!(facts(&mut fleet, "beta-prod", 0).references.rivals.is_empty());
 }
+
+#[test]
+fn an_answer_to_a_write_brings_nobody_back_who_is_gone() {
+    let mut fleet = fleet();
+    let (environment, customer, template) =
+        (environment("acme-prod", 5, &json!({})), customer(5, &json!({})), template(&json!({})));
+    let answers = [
+        Answer::Environment(Arc::clone(&environment)),
+        Answer::Customer(Arc::clone(&customer)),
+        Answer::Template(Arc::clone(&template)),
+    ];
+    for answer in answers.clone() {
+        assert_eq!(fleet.note_answer(answer), Affected::default());
+    }
+    assert!(fleet.environment("acme-prod").is_none() && fleet.customer("acme").is_none());
+    assert!(fleet.template("odoo-18").is_none());
+    applied(&mut fleet, super::environment("acme-prod", 9, &json!({ "metadata": { "uid": "another" } })));
+    fleet.note_answer(answers[0].clone());
+    let uid = fleet.environment("acme-prod").unwrap().object.metadata.uid.clone();
+    assert_eq!(uid.as_deref(), Some("another"), "it is about the one before");
+    applied(&mut fleet, Arc::clone(&environment));
+    let newer = super::environment("acme-prod", 10, &json!({ "metadata": { "finalizers": [] } }));
+    fleet.note_answer(Answer::Environment(newer));
+    assert!(fleet.environment("acme-prod").unwrap().object.metadata.finalizers.as_ref().unwrap().is_empty());
+}

@@ -135,3 +135,31 @@ fn an_archive_is_of_no_use_when_the_last_version_is_gone() {
     fleet.apply(Change::TemplateVersions(Delta::Deleted(one)));
     assert!(fleet.versions_of("odoo-18").is_empty());
 }
+
+#[test]
+fn an_edit_begins_a_look_anew_only_where_something_else_is_to_be_looked_up() {
+    let secret = json!({ "spec": { "ingress": { "tls": { "secretName": "other" } } } });
+    let going = json!({ "metadata": { "deletionTimestamp": "2026-11-27T08:30:00Z" } });
+    let edits = [
+        (json!({ "spec": { "values": { "note": "another" } } }), true),
+        (json!({ "spec": { "replicas": 0 } }), true),
+        (json!({ "spec": { "templateRef": { "name": "odoo-19" } } }), false),
+        (json!({ "spec": { "templateRef": { "version": "2" } } }), false),
+        (secret, false),
+        (going, false),
+        (json!({ "metadata": { "uid": "another" } }), false),
+    ];
+    for (edit, same) in edits {
+        let mut fleet = fleet();
+        fleet.apply(Change::Templates(Delta::Applied(template(&json!({})))));
+        fleet.apply(Change::TemplateVersions(Delta::All(vec![stored("1", None), stored("2", None)])));
+        let before = json!({ "spec": { "templateRef": { "version": "1" } } });
+        applied(&mut fleet, environment("acme-a", 1, &before));
+        let look = fleet.look("acme-a").unwrap();
+        let mut after = before.clone();
+        merge(&mut after, &json!({ "metadata": { "generation": 2 } }));
+        merge(&mut after, &edit);
+        applied(&mut fleet, environment("acme-a", 2, &after));
+        assert_eq!(fleet.look("acme-a").unwrap().asks_the_same(&look), same, "{edit}");
+    }
+}

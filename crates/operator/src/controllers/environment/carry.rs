@@ -14,7 +14,7 @@ use odoofleet_core::environment::references::{hosts, names};
 use odoofleet_core::environment::validate::validate;
 use odoofleet_core::environment::{Decision, Facts, HelmStep, Leftover, Step, decide};
 use odoofleet_core::finding::Finding;
-use odoofleet_core::fleet::{Change, Delta};
+use odoofleet_core::fleet::{Answer, Change, Delta};
 use odoofleet_helm::{Lane, Turn};
 use serde_json::json;
 
@@ -75,7 +75,6 @@ pub async fn prepare(ctx: &Context, facts: Facts, mut decision: Decision) -> Res
         None => None,
     };
     let now = Timestamp::now();
-    let timeout = Duration::from_secs(u64::try_from(request.timeout_seconds).unwrap_or_default());
     decision.status.operation = Some(Operation {
         id: request.id.clone(),
         action: step.action.into(),
@@ -87,7 +86,7 @@ pub async fn prepare(ctx: &Context, facts: Facts, mut decision: Decision) -> Res
             version: wanted.version.content.version.clone(),
         }),
         started_at: Time(now),
-        deadline: Time(now + timeout),
+        timeout_seconds: request.timeout_seconds,
         valid_until: Time(valid_until),
     });
     let begun = Begun {
@@ -133,7 +132,9 @@ pub async fn act(ctx: &Context, facts: &Facts, decision: &Decision) -> Result<Op
             if let Some(release) = release_of(facts).filter(|release| ctx.pool.cancel(release, operation)) {
                 ctx.operations.forget(operation);
                 operations::ask(ctx, &release);
-                decision.status.operation = None;
+                // The spec that it was begun for is the newest that anything was done about.
+                decision.status.observed_generation =
+                    decision.status.operation.take().map(|operation| operation.generation);
                 decision.wake_at = Some(Timestamp::now());
             }
         }
@@ -155,7 +156,7 @@ fn release_of(facts: &Facts) -> Option<String> {
 async fn set(ctx: &Context, facts: &Facts, wanted: bool) -> Result<(), Error> {
     let object = set_finalizer(ctx, facts.environment.as_ref(), wanted).await.map_err(Error::Finalizer)?;
     if let Some(object) = object.filter(|_| wanted) {
-        ctx.fleet.apply(Change::Environments(Delta::Applied(object.into())));
+        ctx.fleet.affect(|fleet| fleet.note_answer(Answer::Environment(object.into())));
     }
     Ok(())
 }

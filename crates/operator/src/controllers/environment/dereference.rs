@@ -13,7 +13,7 @@ use odoofleet_core::environment::references::{ObjectKind, ObjectName, Referenced
 use odoofleet_core::finding::Finding;
 use odoofleet_core::fleet::{Affected, Choice, Look};
 use odoofleet_core::task::{Stage, Task};
-use odoofleet_helm::TaskStage;
+use odoofleet_helm::{Lane, TaskStage};
 
 use super::Error;
 use crate::context::Context;
@@ -62,7 +62,7 @@ fn task(ctx: &Context, release: &str) -> Option<Task> {
         TaskStage::Running => Stage::Running,
         TaskStage::Reported => Stage::Reported,
     };
-    Some(Task { operation: found.id, stage })
+    Some(Task { operation: found.id, stage, by_person: found.lane == Lane::Person })
 }
 
 /// The chosen version with its chart.

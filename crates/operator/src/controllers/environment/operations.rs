@@ -120,7 +120,7 @@ pub async fn follow(ctx: Arc<Context>, mut events: UnboundedReceiver<Event>) {
                 }
             }
             Event::Finished(outcome) => {
-                // One GET each; the next outcome need not wait for it.
+                // At most one GET each; the next outcome need not wait for it.
                 let ctx = Arc::clone(&ctx);
                 tokio::spawn(async move { finished(&ctx, outcome).await });
             }
@@ -146,7 +146,9 @@ async fn finished(ctx: &Context, outcome: Outcome) {
             let _ = waiting.send(outcome.result);
         }
         Some(Waiting::Environment(begun)) => {
-            refresh(ctx, &outcome.release, outcome.expected_revision).await;
+            if !is_told(ctx, &outcome) {
+                refresh(ctx, &outcome.release, outcome.expected_revision).await;
+            }
             let place = (begun.environment.as_str(), outcome.release.as_str(), outcome.expected_revision);
             let evidence = Evidence {
                 operation: outcome.id.clone(),
@@ -185,6 +187,16 @@ fn tell(ctx: &Context, outcome: &Outcome) {
             tracing::warn!(release, operation, class, message = error.message, details = ?error.details, "Helm operation failed");
         }
     }
+}
+
+/// Whether the watch has told already of what the operation left in the storage.
+fn is_told(ctx: &Context, outcome: &Outcome) -> bool {
+    let makes = matches!(outcome.action, Action::Install | Action::Upgrade) && outcome.result.is_ok();
+    makes
+        && ctx.fleet.with(|fleet| {
+            let history = fleet.history(&outcome.release);
+            history.deployed().is_some_and(|deployed| deployed.number == outcome.expected_revision)
+        })
 }
 
 /// Reads what the storage holds of a revision: the watch's word may still be on its way.

@@ -64,7 +64,7 @@ pub async fn build(
     let command = match (step.action, inputs) {
         (HelmAction::Install, Some((_, inputs))) => Command::Install { inputs },
         (HelmAction::Check, Some((wanted, inputs))) => Command::Check { inputs, check: check_request(wanted) },
-        (HelmAction::Upgrade, Some((_, inputs))) => Command::Upgrade { inputs },
+        (HelmAction::Upgrade, Some((_, inputs))) => Command::Upgrade { inputs, seen: None },
         (HelmAction::Uninstall, _) => Command::Uninstall,
         (HelmAction::Unlock, _) | (HelmAction::Install | HelmAction::Check | HelmAction::Upgrade, None) => {
             Command::Unlock

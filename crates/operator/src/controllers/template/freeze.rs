@@ -62,7 +62,8 @@ type Problem = (Finding, bool);
 /// Makes the version of a template's spec, and keeps what came of it.
 pub async fn freeze(ctx: Arc<Context>, template: Arc<OdooTemplate>) {
     let (name, version) = (template.name_any(), template.spec.version.clone());
-    let made = made(&ctx, &template).await;
+    let (shared, own) = (Arc::clone(&ctx), Arc::clone(&template));
+    let made = within_limit(async move { make(&shared, &own).await }).await;
     match &made {
         Ok(()) => tracing::info!(template = name, version, "template version kept"),
         Err((finding, _)) => {
@@ -79,9 +80,8 @@ pub async fn freeze(ctx: Arc<Context>, template: Arc<OdooTemplate>) {
 }
 
 /// In a task of its own and for a limited time: what panics or never ends is a problem like any other.
-async fn made(ctx: &Arc<Context>, template: &Arc<OdooTemplate>) -> Result<(), Problem> {
-    let (shared, own) = (Arc::clone(ctx), Arc::clone(template));
-    let making = tokio::spawn(async move { make(&shared, &own).await });
+async fn within_limit(making: impl Future<Output = Result<(), Problem>> + Send + 'static) -> Result<(), Problem> {
+    let making = tokio::spawn(making);
     let stop = making.abort_handle();
     let problem = match tokio::time::timeout(LIMIT, making).await {
         Ok(Ok(made)) => return made,
@@ -237,4 +237,45 @@ async fn create(
     };
     ctx.fleet.apply(Change::TemplateVersions(Delta::Applied(version)));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is held is let go of when the work ends, however it does.
+    async fn ended(making: impl Future<Output = ()> + Send + 'static) -> (Result<(), Problem>, bool) {
+        let held = Arc::new(());
+        let kept = Arc::clone(&held);
+        let made = within_limit(async move {
+            making.await;
+            drop(kept);
+            Ok(())
+        });
+        let made = made.await;
+        tokio::task::yield_now().await;
+        (made, Arc::strong_count(&held) == 1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_that_is_never_done_is_given_up_and_tried_again() {
+        let (made, is_over) = ended(std::future::pending()).await;
+        let (finding, again) = made.unwrap_err();
+        assert_eq!((finding.reason, again, is_over), (Reason::ChartUnavailable, true, true));
+        assert_eq!(finding.message, "fetching and checking the chart took longer than 300 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_whose_making_panics_is_tried_again() {
+        let (made, is_over) = ended(async { panic!("a fault of ours") }).await;
+        let (finding, again) = made.unwrap_err();
+        assert_eq!((finding.reason, again, is_over), (Reason::ChartUnavailable, true, true));
+        assert!(finding.message.starts_with("making the version ended by itself"), "{}", finding.message);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_that_takes_its_time_is_made() {
+        let (made, _) = ended(tokio::time::sleep(LIMIT / 2)).await;
+        assert_eq!(made, Ok(()));
+    }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::api::DeleteParams;
 use odoofleet_api::OdooTemplate;
-use odoofleet_core::fleet::{Change, Delta};
+use odoofleet_core::fleet::Answer;
 use odoofleet_core::template::TemplateStep;
 
 use super::objects::{apply_status, set_finalizer};
@@ -56,7 +56,10 @@ pub async fn look(name: String, ctx: Arc<Context>) -> Result<Option<Timestamp>, 
         let template = Arc::clone(fleet.template(&name)?);
         Some((template, fleet.decide_template(&name, Timestamp::now())?))
     });
-    let Some((template, decision)) = decided else { return Ok(None) };
+    let Some((template, decision)) = decided else {
+        ctx.template_counts.forget(&name);
+        return Ok(None);
+    };
     match decision.step {
         TemplateStep::Nothing => {}
         TemplateStep::Protect => return protect(&ctx, &template, &name, true).await,
@@ -73,11 +76,15 @@ pub async fn look(name: String, ctx: Arc<Context>) -> Result<Option<Timestamp>, 
             }
         }
     }
+    if let Some(rest) = ctx.template_counts.wait(&name, template.status.as_ref(), &decision.status) {
+        let later = Timestamp::now() + rest;
+        return Ok(Some(decision.wake_at.map_or(later, |wake_at| wake_at.min(later))));
+    }
     if template.status.as_ref() != Some(&decision.status) {
         let written = apply_status(&ctx, template.as_ref(), &decision.status).await;
         let written = written.map_err(|source| Error::Status { name, source })?;
         if let Some(object) = written {
-            ctx.fleet.apply(Change::Templates(Delta::Applied(object.into())));
+            ctx.fleet.affect(|fleet| fleet.note_answer(Answer::Template(object.into())));
         }
     }
     Ok(decision.wake_at)
@@ -88,7 +95,7 @@ async fn protect(ctx: &Context, template: &OdooTemplate, name: &str, wanted: boo
     let set = set.map_err(|source| Error::Finalizer { name: name.to_owned(), source })?;
     // What has changed meanwhile comes with its event.
     if let Some(object) = set.filter(|_| wanted) {
-        ctx.fleet.apply(Change::Templates(Delta::Applied(object.into())));
+        ctx.fleet.affect(|fleet| fleet.note_answer(Answer::Template(object.into())));
     }
     Ok(None)
 }

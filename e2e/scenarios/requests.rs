@@ -1,0 +1,221 @@
+//! What each act asks of the API server, and that what somebody has touched is put right all the same.
+
+use std::collections::BTreeMap;
+
+use e2e::{AuditEntry, Chart, Environment, World, counts};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{Result, quiet};
+
+/// Requests of the operator and its workers since a moment, once all is at rest.
+async fn since(world: &World, moment: Timestamp) -> anyhow::Result<Vec<AuditEntry>> {
+    quiet::settle(world).await?;
+    world.requests_since(moment).await
+}
+
+/// Changes the environment, and waits until it is so.
+async fn change(world: &World, phase: &str, spec: Value) -> Result {
+    world.patch::<Environment>("acme-prod", json!({ "spec": spec })).await?;
+    let done = |told: &e2e::Told| told.is_observed() && told.phase() == phase && told.field("/operation").is_null();
+    world.until("acme-prod", phase, done).await?;
+    Ok(())
+}
+
+fn limit(seconds: u32) -> Value {
+    json!({ "values": { "odoo": { "config": { "limit_time_cpu": seconds } } } })
+}
+
+/// Each number is what was counted when it was last worked on, and, where pods come and go, two statuses more: their progress is
+/// written as often as time allows.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_act_asks_more_of_the_api_server_than_it_needs() -> Result {
+    let mut world = World::start("requests").await?;
+    world.apply(&e2e::odoo_template()).await?;
+    let accepted = |told: &e2e::Told| told.is_observed() && told.condition("Ready").0 == "True";
+    world
+        .wait::<odoofleet_api::OdooTemplate>("odoo", "accepted", |template| accepted(&e2e::Told::by(template)))
+        .await?;
+    quiet::settle(&world).await?;
+    let moment = Timestamp::now();
+    world.apply(&e2e::odoo_environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    let mut acts = vec![("install", 66, since(&world, moment).await?)];
+    for (what, most, phase, spec) in [
+        ("first change, which sends volumes: they were bound after they were made", 29, "Running", limit(601)),
+        ("change of a value", 21, "Running", limit(602)),
+        ("change of an image, which is tried first", 38, "Running", json!({ "image": { "tag": "18.0-2" } })),
+        ("stop", 14, "Stopped", json!({ "replicas": 0 })),
+        ("start", 12, "Running", json!({ "replicas": 1 })),
+    ] {
+        let moment = Timestamp::now();
+        change(&world, phase, spec).await?;
+        acts.push((what, most, since(&world, moment).await?));
+    }
+    let moment = Timestamp::now();
+    world.stop_operator().await?;
+    world.run_operator().await?;
+    let restart = since(&world, moment).await?;
+    assert_eq!(
+        counts(&restart).keys().filter(|kind| !kind.starts_with("list") && !kind.starts_with("watch")).count(),
+        1
+    );
+    for (what, most, requests) in acts {
+        println!("{what}: {}", requests.len());
+        assert!(requests.len() <= most, "{what}: {} requests, not {most}: {:#?}", requests.len(), counts(&requests));
+    }
+    Ok(())
+}
+
+const MORE: &str = r#"
+{{- $release := .Release.Name }}
+{{- range $kind, $rest := dict
+  "v1/ConfigMap" (dict "data" (dict "a" "1"))
+  "v1/Secret" (dict "stringData" (dict "a" "1"))
+  "v1/ServiceAccount" dict
+  "v1/Service" (dict "spec" (dict "clusterIP" "None" "selector" (dict "a" "1") "ports" (list (dict "name" "a" "port" 1))))
+  "v1/PersistentVolumeClaim" (dict "spec" (dict "accessModes" (list "ReadWriteOnce") "resources" (dict "requests" (dict "storage" "1Gi"))))
+  "batch/v1/CronJob" (dict "spec" (dict "schedule" "0 0 1 1 *" "jobTemplate" (dict "spec" (dict "template" (dict "spec" (dict "restartPolicy" "Never" "containers" (list (dict "name" "a" "image" "a"))))))))
+  "networking.k8s.io/v1/Ingress" (dict "spec" (dict "rules" (list (dict "host" (printf "%s.example.com" $release)))  "defaultBackend" (dict "service" (dict "name" "a" "port" (dict "number" 1)))))
+  "networking.k8s.io/v1/NetworkPolicy" (dict "spec" (dict "podSelector" (dict "matchLabels" (dict "a" "1"))))
+  "policy/v1/PodDisruptionBudget" (dict "spec" (dict "minAvailable" 1 "selector" (dict "matchLabels" (dict "a" "1"))))
+}}
+---
+apiVersion: {{ dir $kind }}
+kind: {{ base $kind }}
+metadata:
+  name: {{ $release }}-more
+  labels: {mark: as-rendered}
+  annotations: {example.com/mark: as-rendered}
+{{ with $rest }}{{ toYaml . }}{{ end }}
+{{- end }}
+"#;
+const KINDS: [&str; 11] = [
+    "configmap",
+    "secret",
+    "serviceaccount",
+    "service",
+    "persistentvolumeclaim",
+    "cronjob",
+    "ingress",
+    "networkpolicy",
+    "poddisruptionbudget",
+    "deployment",
+    "statefulset",
+];
+
+/// What the chart says of all objects of the release, as it stands in the cluster.
+async fn rendered(world: &World) -> anyhow::Result<BTreeMap<String, Value>> {
+    let kinds = KINDS.join(",");
+    let list = world.kubectl(&["get", &kinds, "--namespace", &world.namespace, "--output", "json"]).await?;
+    let mut list: Value = serde_json::from_str(&list)?;
+    let mut all = BTreeMap::new();
+    for object in list["items"].as_array_mut().into_iter().flatten() {
+        // This is what each upgrade changes.
+        if let Some(container) = object.pointer_mut("/spec/template/spec/containers/0").and_then(Value::as_object_mut) {
+            container.remove("env");
+        }
+        let metadata = &object["metadata"];
+        let name = metadata["name"].as_str().unwrap_or_default();
+        if metadata["annotations"]["meta.helm.sh/release-name"] != "acme-prod" || name == "acme-prod-config" {
+            continue;
+        }
+        let mark = &metadata["annotations"]["example.com/mark"];
+        let said = json!([metadata["labels"], mark, object["spec"], object["data"]]);
+        all.insert(format!("{} {name}", object["kind"].as_str().unwrap_or_default()), said);
+    }
+    Ok(all)
+}
+
+/// Objects that the worker has sent since a moment.
+async fn sent(world: &World, moment: Timestamp) -> anyhow::Result<Vec<String>> {
+    let requests = world.requests_since(moment).await?;
+    let sent = requests.iter().filter(|request| request.is_write() && request.resource != "secrets");
+    let mut sent: Vec<String> = sent
+        .filter(|request| request.user_agent.starts_with("odoofleet-helm-worker") && request.code < 400)
+        .map(|request| format!("{} {}", request.resource, request.name))
+        .collect();
+    sent.sort_unstable();
+    sent.dedup();
+    Ok(sent)
+}
+
+async fn upgrade(world: &World, note: &str) -> Result {
+    let before = world.told("acme-prod").await?.field("/release/revision").clone();
+    change(world, "Running", json!({ "values": { "note": note } })).await?;
+    assert_ne!(world.told("acme-prod").await?.field("/release/revision"), &before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_has_touched_is_put_right_and_nothing_else_is_sent() -> Result {
+    let world = World::start("touched").await?;
+    world.put_template("small", "2", &Chart::small("1.0.0").with("templates/more.yaml", MORE), |_| ()).await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    // Volumes are bound after they were made, and Deployments numbered.
+    upgrade(&world, "1").await?;
+    let before = rendered(&world).await?;
+    assert_eq!(before.len(), 11, "{:?}", before.keys());
+    let moment = Timestamp::now();
+    upgrade(&world, "2").await?;
+    assert_eq!(sent(&world, moment).await?, ["configmaps acme-prod-config", "deployments acme-prod-web"]);
+    assert_eq!(rendered(&world).await?, before);
+    for (number, round) in acts().into_iter().enumerate() {
+        for act in &round {
+            let arguments: Vec<&str> = act.split(' ').chain(["--namespace", &world.namespace]).collect();
+            world.kubectl(&arguments).await?;
+        }
+        assert_ne!(rendered(&world).await?, before, "{round:?}");
+        upgrade(&world, &format!("3{number}")).await?;
+        let after = rendered(&world).await?;
+        for (name, object) in &before {
+            assert_eq!(after.get(name), Some(object), "{name} after {round:#?}");
+        }
+    }
+    Ok(())
+}
+
+/// What people do, as arguments of kubectl, each kind at once.
+fn acts() -> Vec<Vec<String>> {
+    let named = |kind: &str| match kind {
+        "deployment" => "deployment/acme-prod-web".to_owned(),
+        "statefulset" => "statefulset/acme-prod-db".to_owned(),
+        kind => format!("{kind}/acme-prod-more"),
+    };
+    let each = |verb: &str, rest: &str| -> Vec<String> {
+        KINDS.iter().map(|kind| format!("{verb} {} {rest}", named(kind))).collect()
+    };
+    let more = |verb: &str, rest: &str| -> Vec<String> {
+        each(verb, rest).into_iter().filter(|act| act.contains("-more")).collect()
+    };
+    let edits = [
+        ("configmap", r#"{"data":{"a":"2"}}"#),
+        ("secret", r#"{"stringData":{"a":"2"}}"#),
+        ("service", r#"{"spec":{"selector":{"a":"2"}}}"#),
+        ("cronjob", r#"{"spec":{"schedule":"1\u00200\u00201\u00201\u0020*"}}"#),
+        ("ingress", r#"{"spec":{"rules":[{"host":"other.example.com"}]}}"#),
+        ("networkpolicy", r#"{"spec":{"podSelector":{"matchLabels":{"a":"2"}}}}"#),
+        ("poddisruptionbudget", r#"{"spec":{"minAvailable":2}}"#),
+    ];
+    let edit = |manager: &str| -> Vec<String> {
+        edits
+            .iter()
+            .map(|(kind, patch)| {
+                format!("patch {} --type=merge --field-manager={manager} --patch={patch}", named(kind))
+            })
+            .collect()
+    };
+    let without_volumes =
+        |acts: Vec<String>| acts.into_iter().filter(|act| !act.contains("persistentvolume")).collect();
+    vec![
+        more("label", "--overwrite mark=changed"),
+        more("label", "mark-"),
+        more("annotate", "--overwrite example.com/mark=changed"),
+        each("label", "--overwrite app.kubernetes.io/managed-by=Somebody"),
+        edit("kubectl-edit"),
+        // Whoever calls itself as Helm does leaves no trace but the generation.
+        edit("helm"),
+        without_volumes(more("delete", "--wait=true")),
+    ]
+}
