@@ -1,10 +1,13 @@
+use std::time::Duration;
+
 use e2e::World;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use odoofleet_api::OdooEnvironment;
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::Result;
 
@@ -66,4 +69,26 @@ async fn a_leader_that_is_told_to_stop_hands_over() -> Result {
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
     Ok(())
+}
+
+/// A restored etcd counts versions from an earlier one on, and watches that were open wait for what is long to come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_api_server_was_restored_from_a_backup_starts_anew() -> Result {
+    let mut world = World::behind_proxy("restored", &[]).await?;
+    let leases: Api<Lease> = Api::namespaced(world.client.clone(), world.system_namespace());
+    let mut rewritten = Vec::new();
+    // A renewal can come between the two; then the next one finds out.
+    for round in 0..5 {
+        let touch = Patch::Merge(json!({ "metadata": { "annotations": { "e2e/round": round.to_string() } } }));
+        let lease = leases.patch("odoofleet-operator", &PatchParams::default(), &touch).await?;
+        let version = format!("\"resourceVersion\":\"{}\"", lease.resource_version().unwrap_or_default());
+        rewritten.push(world.proxy()?.rewrite(&version, "\"resourceVersion\":\"1\""));
+        if let Ok(ended) = tokio::time::timeout(Duration::from_secs(8), world.wait_operator_end()).await {
+            assert!(!ended?.success());
+            assert!(world.log().contains("storage went back"), "{}", world.log());
+            return Ok(());
+        }
+        rewritten.clear();
+    }
+    anyhow::bail!("it went on:\n{}", world.log())
 }

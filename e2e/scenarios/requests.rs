@@ -219,3 +219,58 @@ fn acts() -> Vec<Vec<String>> {
         without_volumes(more("delete", "--wait=true")),
     ]
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_touched_and_told_too_late_is_put_right_when_it_is_told() -> Result {
+    let world = World::behind_proxy("late", &[]).await?;
+    world.put_template("small", "2", &Chart::small("1.0.0").with("templates/more.yaml", MORE), |_| ()).await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    upgrade(&world, "1").await?;
+    let before = rendered(&world).await?;
+    let edits = [
+        [
+            "patch",
+            "networkpolicy/acme-prod-more",
+            "--type=merge",
+            r#"--patch={"spec":{"podSelector":{"matchLabels":{"a":"2"}}}}"#,
+        ],
+        ["patch", "configmap/acme-prod-more", "--type=merge", r#"--patch={"data":{"a":"2"}}"#],
+        ["delete", "serviceaccount/acme-prod-more", "--wait=true", "--output=name"],
+    ];
+    for edit in edits {
+        let plural = format!("{}s", edit[1].split('/').next().unwrap_or_default()).replace("policys", "policies");
+        let lag = world.proxy()?.lag(move |request| request.of_metadata && request.is_watch_of(&plural));
+        world.kubectl(&[&edit[..], &["--namespace", &world.namespace]].concat()).await?;
+        upgrade(&world, edit[1]).await?;
+        assert_ne!(rendered(&world).await?, before, "the watch told in time: {edit:?}");
+        let revision = world.told("acme-prod").await?.field("/release/revision").clone();
+        drop(lag);
+        let again = |told: &e2e::Told| told.field("/release/revision") != &revision && told.phase() == "Running";
+        world
+            .until("acme-prod", "upgraded once more", |told| again(told) && told.field("/operation").is_null())
+            .await?;
+        assert_eq!(rendered(&world).await?, before, "{edit:?}");
+    }
+    quiet::settle(&world).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_watch_lists_anew_its_kind_is_not_known_and_is_sent() -> Result {
+    let world = World::behind_proxy("anew", &[]).await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    upgrade(&world, "1").await?;
+    let is_list = |request: &e2e::Request| request.of_metadata && request.is_list("statefulsets");
+    world.proxy()?.forget();
+    let lists = world.proxy()?.delay(is_list);
+    world.proxy()?.expire("statefulsets");
+    world.proxy()?.sees("another list", is_list).await?;
+    let moment = Timestamp::now();
+    upgrade(&world, "2").await?;
+    let all = ["configmaps acme-prod-config", "deployments acme-prod-web", "statefulsets acme-prod-db"];
+    assert_eq!(sent(&world, moment).await?, all);
+    drop(lists);
+    Ok(())
+}

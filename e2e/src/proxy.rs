@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 use futures::StreamExt;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING,
+};
 use http::{Method, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
@@ -40,6 +42,8 @@ pub struct Request {
     pub uri: Uri,
     /// Whether a Helm worker asked. Otherwise the operator did.
     pub by_worker: bool,
+    /// Whether it asks for metadata alone.
+    pub of_metadata: bool,
 }
 
 impl Request {
@@ -90,6 +94,8 @@ enum Fate {
     Refuse(StatusCode),
     /// Their answers hold another text.
     Rewrite(String, String),
+    /// What a watch has to tell waits until the rule ends.
+    Lag(watch::Receiver<bool>),
 }
 
 struct Rule {
@@ -160,6 +166,13 @@ impl Proxy {
     pub fn delay(&self, matches: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Disturbance {
         let end = watch::Sender::new(false);
         let fate = Fate::Wait(end.subscribe());
+        self.disturb(Box::new(matches), fate, end)
+    }
+
+    /// Watches that match tell nothing until the value is dropped, those that are open already, too; then they tell everything.
+    pub fn lag(&self, matches: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Disturbance {
+        let end = watch::Sender::new(false);
+        let fate = Fate::Lag(end.subscribe());
         self.disturb(Box::new(matches), fate, end)
     }
 
@@ -247,11 +260,13 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn answer(shared: &Shared, incoming: http::Request<Incoming>) -> Answer {
+async fn answer(shared: &Arc<Shared>, incoming: http::Request<Incoming>) -> Answer {
+    let accepts = incoming.headers().get(ACCEPT).and_then(|accepts| accepts.to_str().ok());
     let seen = Request {
         method: incoming.method().clone(),
         uri: incoming.uri().clone(),
         by_worker: !incoming.headers().contains_key(AUTHORIZATION),
+        of_metadata: accepts.is_some_and(|accepts| accepts.contains("PartialObjectMetadata")),
     };
     locked(&shared.seen).push(seen.clone());
     let fate = locked(&shared.rules).iter().find(|rule| (rule.matches)(&seen)).map(|rule| rule.fate.clone());
@@ -260,7 +275,7 @@ async fn answer(shared: &Shared, incoming: http::Request<Incoming>) -> Answer {
         Some(Fate::Refuse(status)) => return refusal(status, "refused by the proxy"),
         Some(Fate::Wait(mut end)) => drop(end.wait_for(|ended| *ended).await),
         Some(Fate::Rewrite(from, to)) => rewritten = Some((from, to)),
-        None => {}
+        Some(Fate::Lag(_)) | None => {}
     }
     match forward(shared, &seen, incoming, rewritten).await {
         Ok(answer) => answer,
@@ -281,7 +296,7 @@ fn refusal(status: StatusCode, message: &str) -> Answer {
 }
 
 async fn forward(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     seen: &Request,
     incoming: http::Request<Incoming>,
     rewritten: Option<(String, String)>,
@@ -310,7 +325,7 @@ async fn forward(
         }
         None => whole(body),
     };
-    let body = if seen.is_watch() { watched(body, seen.clone(), expired) } else { body };
+    let body = if seen.is_watch() { watched(body, seen.clone(), Arc::clone(shared), expired) } else { body };
     Ok(Response::from_parts(parts, body))
 }
 
@@ -341,6 +356,7 @@ fn whole(body: Body) -> UnsyncBoxBody<Bytes, BoxError> {
 fn watched(
     body: UnsyncBoxBody<Bytes, BoxError>,
     request: Request,
+    shared: Arc<Shared>,
     expired: broadcast::Receiver<String>,
 ) -> UnsyncBoxBody<Bytes, BoxError> {
     struct State {
@@ -350,7 +366,7 @@ fn watched(
     }
     let state = State { frames: BodyStream::new(body), expired, between_lines: true };
     let frames = futures::stream::unfold(Some(state), move |state| {
-        let request = request.clone();
+        let (request, shared) = (request.clone(), Arc::clone(&shared));
         async move {
             let mut state = state?;
             let gone = async |expired: &mut broadcast::Receiver<String>| {
@@ -366,6 +382,9 @@ fn watched(
                 () = gone(&mut state.expired), if state.between_lines => Some((Ok(Frame::data(gone_event())), None)),
                 frame = state.frames.next() => {
                     let frame = frame?;
+                    if let Some(mut end) = lagging(&shared, &request) {
+                        drop(end.wait_for(|ended| *ended).await);
+                    }
                     if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
                         state.between_lines = data.last() == Some(&b'\n');
                     }
@@ -375,6 +394,13 @@ fn watched(
         }
     });
     StreamBody::new(frames).boxed_unsync()
+}
+
+fn lagging(shared: &Shared, request: &Request) -> Option<watch::Receiver<bool>> {
+    locked(&shared.rules).iter().find_map(|rule| match &rule.fate {
+        Fate::Lag(end) if (rule.matches)(request) => Some(end.clone()),
+        _ => None,
+    })
 }
 
 fn gone_event() -> Bytes {

@@ -11,7 +11,6 @@ VIEWER = {
     "deployments": VIEW, "statefulsets": VIEW, "jobs": VIEW, "cronjobs": VIEW, "ingresses": VIEW,
 }
 SCALE = "get update patch"
-HELM = "get create patch update delete"
 # What is not named here must be refused.
 TABLE = {
     "nobody": {},
@@ -27,7 +26,7 @@ TABLE = {
         "odoocustomers": f"{VIEW} patch", "odootemplates": f"{VIEW} patch", "odooenvironments": f"{VIEW} patch",
         "odoocustomers/status": "patch", "odootemplates/status": "patch", "odooenvironments/status": "patch",
         "secrets": CRUD, "configmaps": CRUD, "services": CRUD, "persistentvolumeclaims": CRUD, "deployments": CRUD, "statefulsets": CRUD,
-        "jobs": CRUD, "cronjobs": CRUD, "serviceaccounts": HELM, "ingresses": CRUD, "networkpolicies": HELM, "poddisruptionbudgets": HELM,
+        "jobs": CRUD, "cronjobs": CRUD, "serviceaccounts": CRUD, "ingresses": CRUD, "networkpolicies": CRUD, "poddisruptionbudgets": CRUD,
         "horizontalpodautoscalers": CRUD, "pods": f"{VIEW} create delete", "deployments/scale": "patch", "statefulsets/scale": "patch",
         "controllerrevisions": "get list watch create delete", "events.k8s.io": "list watch create patch"},
 }

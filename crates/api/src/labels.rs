@@ -19,6 +19,8 @@ pub const REVISION: &str = "odoofleet.dev/revision";
 pub const CHECK: &str = "odoofleet.dev/check";
 /// On a retained release: Unix seconds of the moment at which its environment was deleted.
 pub const RETAINED_AT: &str = "odoofleet.dev/retained-at";
+/// Annotation on the record of a revision: how its operation left each object, as JSON. The Helm worker writes it.
+pub const APPLIED: &str = "odoofleet.dev/applied";
 /// On a Secret: `"true"` when the operator generated it, so that deletion policy `Delete` may remove it.
 pub const GENERATED: &str = "odoofleet.dev/generated";
 /// On a kept chart archive (ConfigMap): sha256 of the archive, 52 characters of lowercase base32.

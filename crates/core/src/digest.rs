@@ -20,6 +20,11 @@ pub fn hex_to_base32(hex: &str) -> Option<String> {
     Some(BASE32_NOPAD.encode(&bytes).to_lowercase())
 }
 
+/// The first eight bytes of a sha256: enough to tell whether two short texts are the same, where many are kept.
+pub fn mark(text: &str) -> u64 {
+    Sha256::digest(text).iter().take(8).fold(0, |mark, byte| mark << 8 | u64::from(*byte))
+}
+
 /// JSON with sorted keys and no spaces, in which `1.0` is `1`: equal values have equal text, whoever wrote them.
 pub fn canonical(value: &Value) -> String {
     let mut text = String::new();

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use odoofleet_api::{OdooEnvironment, labels};
 
+use crate::digest::mark;
+
 /// What the labels and the metadata of one release Secret say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
@@ -20,6 +22,41 @@ pub struct Revision {
     pub created_at: Timestamp,
     /// Version of the Secret, for preconditions and for telling newer from older.
     pub resource_version: String,
+}
+
+/// An object as an operation left it. The record's annotation says it of each; texts are kept as marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppliedObject {
+    /// Mark of its UID.
+    pub uid: u64,
+    /// Generation; 0 where the kind has none.
+    pub generation: i64,
+    /// Mark of its version.
+    pub version: u64,
+    /// It was as it should be, and was not sent.
+    pub is_left_out: bool,
+}
+
+/// Reads annotation `odoofleet.dev/applied` of a record. What it does not say is not known, and is sent.
+pub fn applied_objects(annotation: &str) -> BTreeMap<u64, AppliedObject> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Told {
+        uid: String,
+        #[serde(default)]
+        generation: i64,
+        resource_version: String,
+        #[serde(default)]
+        left_out: bool,
+    }
+    let all: BTreeMap<String, Told> = serde_json::from_str(annotation).unwrap_or_default();
+    let object = |told: Told| AppliedObject {
+        uid: mark(&told.uid),
+        generation: told.generation,
+        version: mark(&told.resource_version),
+        is_left_out: told.left_out,
+    };
+    all.into_iter().map(|(name, told)| (mark(&name), object(told))).collect()
 }
 
 /// Our labels on a release, as far as they are there.
@@ -148,6 +185,8 @@ pub struct History {
     revisions: Vec<Revision>,
     /// The newest revision that we made, also when it is superseded: what a human's rollback is compared with.
     applied: Option<Applied>,
+    /// An object that the newest revision's operation left out and should not have.
+    missed: Option<String>,
 }
 
 /// What we applied last.
@@ -247,6 +286,11 @@ impl History {
         !inherited && self.applied.as_ref().is_some_and(|applied| applied.spec_hash != spec_hash)
     }
 
+    /// Notes an object that the newest revision's operation should have sent: the release does not hold what it should.
+    pub fn note_missed(&mut self, object: Option<String>) {
+        self.missed = object;
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.revisions.is_empty()
@@ -254,7 +298,7 @@ impl History {
 }
 
 /// Resource versions are decimal numbers that grow (Kubernetes 1.35 says so; etcd always did).
-pub(crate) fn is_older(one: &str, other: &str) -> bool {
+pub fn is_older(one: &str, other: &str) -> bool {
     match (one.parse::<u128>(), other.parse::<u128>()) {
         (Ok(one), Ok(other)) => one < other,
         _ => false,
@@ -328,7 +372,7 @@ impl ReleaseState {
             ReleaseStatus::Deployed if by_hand => {
                 Self::ChangedByHand { spec_changed: history.differs_from_applied(claim.spec_hash) }
             }
-            ReleaseStatus::Deployed if newest.is_current_for(claim) => Self::Current,
+            ReleaseStatus::Deployed if newest.is_current_for(claim) && history.missed.is_none() => Self::Current,
             _ => Self::Outdated,
         }
     }

@@ -255,7 +255,7 @@ mod tests {
             all.insert(labels::RETAINED_AT.to_owned(), "1700000000".to_owned());
         }
         let revision = Revision::from_labels(&all, Timestamp::UNIX_EPOCH, "1").unwrap();
-        StoredRevision { revision, retained_hosts: vec![] }
+        StoredRevision { revision, retained_hosts: vec![], applied: BTreeMap::new() }
     }
 
     impl Metrics {

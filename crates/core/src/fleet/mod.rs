@@ -34,7 +34,7 @@ use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
 
 use crate::environment::references::{ObjectName, ReferencedObject};
 use crate::observed::FoundCertificate;
-use crate::release::{Revision, is_older};
+use crate::release::{AppliedObject, Revision, is_older};
 use crate::template::StoredVersion;
 
 pub use affected::Affected;
@@ -112,6 +112,8 @@ pub struct StoredRevision {
     pub revision: Revision,
     /// Hosts that stay reserved for its environment.
     pub retained_hosts: Vec<String>,
+    /// How its operation left its objects, by the mark of their names.
+    pub applied: BTreeMap<u64, AppliedObject>,
 }
 
 /// What the picture depends on beside what is watched.
@@ -205,8 +207,7 @@ impl Fleet {
                 let touched = self.running.apply_items(kind, delta);
                 self.touch(&touched, &mut affected);
             }
-            // Nobody is looked at because of it: whoever acts asks.
-            Change::Seen(kind, delta) => self.seen.apply(kind, delta),
+            Change::Seen(kind, delta) => self.apply_seen(kind, delta, &mut affected),
             Change::Pods(delta) => {
                 let touched = self.running.apply_pods(delta);
                 self.touch(&touched, &mut affected);

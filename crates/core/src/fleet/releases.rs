@@ -5,19 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{Affected, Delta, Fleet, StoredRevision};
-use crate::release::{History, Revision};
+use crate::release::{AppliedObject, History, Revision};
 
 /// A release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Release {
     pub history: History,
     pub retained_hosts: Vec<String>,
+    /// How each revision's operation left its objects.
+    pub applied: BTreeMap<i64, BTreeMap<u64, AppliedObject>>,
 }
 
 impl Release {
     /// Whether it is kept for an environment that is gone.
     pub fn is_retained(&self) -> bool {
         self.history.newest().is_some_and(|newest| newest.ownership.retained_at.is_some())
+    }
+
+    /// Takes what a newer state of a record says of its objects, and an older one does not.
+    fn keep_applied(&mut self, known: &Self) {
+        for (number, applied) in &mut self.applied {
+            if let Some(known) = known.applied.get(number).filter(|_| applied.is_empty()) {
+                applied.clone_from(known);
+            }
+        }
     }
 
     fn reserved_hosts(&self) -> &[String] {
@@ -30,9 +41,10 @@ impl Fleet {
         match delta {
             Delta::All(list) => {
                 let mut fresh: BTreeMap<String, Release> = BTreeMap::new();
-                for StoredRevision { revision, retained_hosts } in list {
+                for StoredRevision { revision, retained_hosts, applied } in list {
                     let release = fresh.entry(revision.release.clone()).or_default();
                     release.retained_hosts = retained_hosts;
+                    release.applied.insert(revision.number, applied);
                     release.history.upsert(revision);
                 }
                 let names: BTreeSet<String> = self.releases.keys().chain(fresh.keys()).cloned().collect();
@@ -41,14 +53,16 @@ impl Fleet {
                     if let Some(known) = self.releases.get(&name) {
                         release.history.remember(&known.history);
                         release.history.keep_newer(&known.history);
+                        release.keep_applied(known);
                     }
                     self.set_release(&name, release, affected);
                 }
             }
-            Delta::Applied(StoredRevision { revision, retained_hosts }) => {
+            Delta::Applied(StoredRevision { revision, retained_hosts, applied }) => {
                 let name = revision.release.clone();
                 let mut release = self.releases.get(&name).cloned().unwrap_or_default();
                 release.retained_hosts = retained_hosts;
+                release.applied.insert(revision.number, applied);
                 release.history.upsert(revision);
                 self.set_release(&name, release, affected);
             }
@@ -63,6 +77,7 @@ impl Fleet {
         let Some(mut release) = self.releases.get(&revision.release).cloned() else { return };
         release.history.note_applied(revision);
         release.history.remove(revision.number);
+        release.applied.remove(&revision.number);
         self.set_release(&revision.release, release, affected);
     }
 
@@ -71,6 +86,7 @@ impl Fleet {
         let mut affected = Affected::default();
         if let Some(mut known) = self.releases.get(release).cloned() {
             known.history.remove(number);
+            known.applied.remove(&number);
             self.set_release(release, known, &mut affected);
         }
         affected
@@ -115,6 +131,7 @@ impl Fleet {
         affected.environments.extend(self.by_release.of(&owned).cloned());
         if release.history.is_empty() {
             self.releases.remove(name);
+            self.seen.forget_gone(name);
         } else {
             self.releases.insert(owned, release);
         }
@@ -122,6 +139,8 @@ impl Fleet {
 
     /// The revisions of a release.
     pub fn history(&self, release: &str) -> History {
-        self.releases.get(release).map(|release| release.history.clone()).unwrap_or_default()
+        let mut history = self.releases.get(release).map(|known| known.history.clone()).unwrap_or_default();
+        history.note_missed(self.missed(release));
+        history
     }
 }

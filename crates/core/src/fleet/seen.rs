@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sha2::{Digest, Sha256};
-
-use super::{Delta, Fleet};
+use super::{Affected, Delta, Fleet};
+use crate::digest::mark;
+use crate::release::{AppliedObject, is_older};
 
 /// An object that Helm manages, as its watch showed it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,104 +34,154 @@ pub struct SeenRelease {
     pub objects: BTreeMap<String, Seen>,
 }
 
-/// The first eight bytes of a SHA-256. The Helm worker computes the same of what it would send.
+/// Digest of a label, as the Helm worker computes it of what it would send.
 pub fn mark_of_label(key: &str, value: &str) -> u64 {
-    mark("label", key, value)
+    mark(&format!("label\0{key}\0{value}"))
 }
 
-/// As [`mark_of_label`], of an annotation.
+/// Digest of an annotation, as the Helm worker computes it.
 pub fn mark_of_annotation(key: &str, value: &str) -> u64 {
-    mark("annotation", key, value)
+    mark(&format!("annotation\0{key}\0{value}"))
 }
 
-fn mark(sort: &str, key: &str, value: &str) -> u64 {
-    let digest = Sha256::digest(format!("{sort}\0{key}\0{value}"));
-    digest.iter().take(8).fold(0, |mark, byte| mark << 8 | u64::from(*byte))
+/// Kind and name: `Deployment.apps`, `acme-prod-web`.
+type ObjectKey = (&'static str, String);
+
+/// An object, and since when it is as it is.
+#[derive(Debug)]
+struct Known {
+    seen: Seen,
+    /// The first version in which it was as it is now.
+    since: String,
+    /// It was deleted then.
+    is_gone: bool,
 }
 
-/// Objects of one kind.
-#[derive(Debug, Default)]
-struct OfKind {
-    /// Whether the watch follows: after a start, and when it was lost, nothing is known until it has listed everything.
-    follows: bool,
-    objects: HashMap<String, Seen>,
+impl Known {
+    /// Whether it is otherwise than an operation has left it.
+    fn differs(&self, applied: &AppliedObject) -> bool {
+        let same = match self.seen.generation {
+            Some(generation) => generation == applied.generation,
+            None => mark(&self.seen.resource_version) == applied.version,
+        };
+        self.is_gone || mark(&self.seen.uid) != applied.uid || !same
+    }
 }
 
 /// What the watches of objects' metadata have shown.
 #[derive(Debug, Default)]
 pub(super) struct SeenObjects {
-    kinds: BTreeMap<&'static str, OfKind>,
-    by_release: HashMap<String, BTreeSet<(&'static str, String)>>,
+    objects: HashMap<ObjectKey, Known>,
+    by_release: HashMap<String, BTreeSet<ObjectKey>>,
+    /// Kinds whose watches follow: after a start, and when one was lost, nothing is known until it has listed everything.
+    follows: BTreeSet<&'static str>,
 }
 
 impl SeenObjects {
-    pub(super) fn apply(&mut self, kind: &'static str, delta: Delta<Seen>) {
+    /// The releases of what has changed.
+    fn apply(&mut self, kind: &'static str, delta: Delta<Seen>) -> BTreeSet<String> {
         match delta {
             Delta::All(list) => {
-                let known = std::mem::take(&mut self.kinds.entry(kind).or_default().objects);
-                for seen in known.into_values() {
-                    self.unlink(kind, &seen);
+                let listed: BTreeSet<String> = list.iter().map(|seen| seen.name.clone()).collect();
+                let of_kind = self.objects.keys().filter(|(known, name)| *known == kind && !listed.contains(name));
+                for key in of_kind.cloned().collect::<Vec<_>>() {
+                    self.remove(&key);
                 }
-                for seen in list {
-                    self.insert(kind, seen);
-                }
-                self.kinds.entry(kind).or_default().follows = true;
+                self.follows.insert(kind);
+                list.into_iter().map(|seen| self.insert(kind, seen)).collect()
             }
-            Delta::Applied(seen) => self.insert(kind, seen),
-            Delta::Deleted(Seen { name, .. }) | Delta::Forgotten(name) => self.remove(kind, &name),
+            Delta::Applied(seen) => BTreeSet::from([self.insert(kind, seen)]),
+            Delta::Deleted(seen) => {
+                // Who was deleted before an upgrade was over has to be made again by it.
+                let key = (kind, seen.name.clone());
+                let release = self.insert(kind, seen);
+                if let Some(known) = self.objects.get_mut(&key) {
+                    known.is_gone = true;
+                    known.since.clone_from(&known.seen.resource_version);
+                }
+                BTreeSet::from([release])
+            }
+            Delta::Forgotten(name) => {
+                self.remove(&(kind, name));
+                BTreeSet::new()
+            }
         }
     }
 
-    fn insert(&mut self, kind: &'static str, seen: Seen) {
-        self.remove(kind, &seen.name);
-        self.by_release.entry(seen.release.clone()).or_default().insert((kind, seen.name.clone()));
-        self.kinds.entry(kind).or_default().objects.insert(seen.name.clone(), seen);
+    fn insert(&mut self, kind: &'static str, seen: Seen) -> String {
+        let (key, release) = ((kind, seen.name.clone()), seen.release.clone());
+        let before = self.remove(&key).filter(|before| {
+            let alike = before.seen.uid == seen.uid && before.seen.marks == seen.marks;
+            !before.is_gone && alike && seen.generation.is_some() && before.seen.generation == seen.generation
+        });
+        let since = before.map_or_else(|| seen.resource_version.clone(), |before| before.since);
+        self.by_release.entry(release.clone()).or_default().insert(key.clone());
+        self.objects.insert(key, Known { seen, since, is_gone: false });
+        release
     }
 
-    fn remove(&mut self, kind: &'static str, name: &str) {
-        if let Some(seen) = self.kinds.get_mut(kind).and_then(|of| of.objects.remove(name)) {
-            self.unlink(kind, &seen);
-        }
-    }
-
-    fn unlink(&mut self, kind: &'static str, seen: &Seen) {
-        if let Some(names) = self.by_release.get_mut(&seen.release) {
-            names.remove(&(kind, seen.name.clone()));
+    fn remove(&mut self, key: &ObjectKey) -> Option<Known> {
+        let known = self.objects.remove(key)?;
+        if let Some(names) = self.by_release.get_mut(&known.seen.release) {
+            names.remove(key);
             if names.is_empty() {
-                self.by_release.remove(&seen.release);
+                self.by_release.remove(&known.seen.release);
             }
         }
+        Some(known)
     }
 
-    fn lost(&mut self, kind: &'static str) {
-        self.kinds.entry(kind).or_default().follows = false;
+    fn of(&self, release: &str) -> impl Iterator<Item = (String, &Known)> {
+        let keys = self.by_release.get(release).into_iter().flatten().filter(|(kind, _)| self.follows.contains(kind));
+        keys.filter_map(|key| Some((format!("{}/{}", key.0, key.1), self.objects.get(key)?)))
     }
 
-    fn of(&self, release: &str) -> BTreeMap<String, Seen> {
-        let names = self.by_release.get(release).into_iter().flatten();
-        names
-            .filter_map(|(kind, name)| {
-                let of = self.kinds.get(kind).filter(|of| of.follows)?;
-                Some((format!("{kind}/{name}"), of.objects.get(name)?.clone()))
-            })
-            .collect()
+    /// Forgets what was deleted of a release that is gone.
+    pub(super) fn forget_gone(&mut self, release: &str) {
+        let keys = self.by_release.get(release).into_iter().flatten();
+        let gone = keys.filter(|key| self.objects.get(*key).is_some_and(|known| known.is_gone));
+        for key in gone.cloned().collect::<Vec<_>>() {
+            self.remove(&key);
+        }
     }
 }
 
 impl Fleet {
+    pub(super) fn apply_seen(&mut self, kind: &'static str, delta: Delta<Seen>, affected: &mut Affected) {
+        for release in self.seen.apply(kind, delta) {
+            // Nobody else is looked at because of it: whoever acts asks.
+            if self.missed(&release).is_some() {
+                affected.environments.extend(self.by_release.of(&release).cloned());
+            }
+        }
+    }
+
     /// What is known of a release's objects now. None while it is at no deployed revision.
     pub fn seen(&self, release: &str) -> Option<SeenRelease> {
-        let history = self.releases.get(release).map(|release| &release.history)?;
-        let deployed = history.deployed()?;
+        let deployed = self.releases.get(release)?.history.deployed()?;
+        let objects = self.seen.of(release).filter(|(_, known)| !known.is_gone);
         Some(SeenRelease {
             revision: deployed.number,
             resource_version: deployed.resource_version.clone(),
-            objects: self.seen.of(release),
+            objects: objects.map(|(name, known)| (name, known.seen.clone())).collect(),
         })
+    }
+
+    /// An object that somebody had touched before the newest revision's operation was over, and that it left out because its watch
+    /// told of that too late. Had it been sent, it would have been put right.
+    pub fn missed(&self, release: &str) -> Option<String> {
+        let release_known = self.releases.get(release)?;
+        let newest = release_known.history.newest()?;
+        let applied = release_known.applied.get(&newest.number)?;
+        let missed = |(name, known): &(String, &Known)| {
+            let left_out = applied.get(&mark(name)).filter(|applied| applied.is_left_out);
+            left_out.is_some_and(|left| known.differs(left)) && is_older(&known.since, &newest.resource_version)
+        };
+        self.seen.of(release).find(missed).map(|(name, _)| name)
     }
 
     /// Notes that the watch of a kind's metadata was lost: nothing is known of its objects until it has listed them.
     pub fn note_watch_lost(&mut self, kind: &'static str) {
-        self.seen.lost(kind);
+        self.seen.follows.remove(kind);
     }
 }

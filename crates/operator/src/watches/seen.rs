@@ -131,7 +131,10 @@ where
                 Some(seen) => Delta::Applied(seen),
                 None => Delta::Forgotten(object.name_any()),
             },
-            Ok(Event::Delete(object)) => Delta::Forgotten(object.name_any()),
+            Ok(Event::Delete(object)) => match read(&object, generation) {
+                Some(seen) => Delta::Deleted(seen),
+                None => Delta::Forgotten(object.name_any()),
+            },
             Err(error) => return chain(&error),
         };
         ctx.fleet.apply(Change::Seen(name, delta));

@@ -5,6 +5,7 @@ mod environments;
 mod indexes;
 mod objects;
 mod running;
+mod seen;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -137,6 +138,7 @@ fn revision(release: &str, number: i64, retained: bool) -> StoredRevision {
             resource_version: number.to_string(),
         },
         retained_hosts: vec!["a.example.com".into()],
+        applied: BTreeMap::new(),
     }
 }
 

@@ -27,6 +27,8 @@ const UNDER_WAY: usize = 20;
 /// Changes of one environment a second, and hands that send them.
 const STORM: u32 = 500;
 const HANDS: u32 = 4;
+/// A namespace without an operator.
+const ELSEWHERE: &str = "elsewhere";
 /// How long the storm blows before others begin to change something.
 const BEFORE: Duration = Duration::from_secs(5);
 
@@ -44,7 +46,14 @@ pub fn measure(lab: &mut Lab, size: u32) -> Result<Report> {
     let alone = changes.of(fleet.all().iter().rev().take(ROUNDS))?;
     add(&mut report, "a person's change, nothing else to do", &alone, "");
     rollout(lab, &mut changes, &fleet, &mut report)?;
-    storm(lab, &mut changes, &fleet, &mut report)?;
+    elsewhere(lab, &api)?;
+    let nobodys = Storm {
+        path: path_in(ELSEWHERE, &fleet.all()[0]),
+        what: "of an environment in a namespace that no operator watches",
+    };
+    nobodys.blow(lab, &mut changes, &fleet, &mut report)?;
+    let customers = Storm { path: path_of(&fleet.all()[0]), what: "of another customer's environment" };
+    customers.blow(lab, &mut changes, &fleet, &mut report)?;
     Ok(report)
 }
 
@@ -110,38 +119,64 @@ fn path_of(environment: &Environment) -> String {
     ours(&format!("odooenvironments/{}", environment.name()))
 }
 
-/// One customer changes an environment all the time.
-fn storm(lab: &Lab, changes: &mut Changes<'_>, fleet: &Fleet, report: &mut Report) -> Result<()> {
-    let task = ui::Task::start(format!("One environment changes {STORM} times a second"));
-    let (victim, over, sent) = (path_of(&fleet.all()[0]), AtomicBool::new(false), AtomicU32::new(0));
-    let (operator, cluster) = (lab.operator_cpu()?, lab.cluster_cpu());
-    let (api, since) = (changes.api, Instant::now());
-    let hand = || -> Result<()> {
-        while !over.load(Ordering::Relaxed) {
-            let number = sent.fetch_add(1, Ordering::Relaxed);
-            let due = Duration::from_secs(1) * number / STORM;
-            sleep(due.saturating_sub(since.elapsed()));
-            api.patch(&victim, &json!({"spec": {"values": values(100_000 + number)}}))?;
-        }
+fn path_in(namespace: &str, environment: &Environment) -> String {
+    path_of(environment).replace(&format!("/namespaces/{NAMESPACE}/"), &format!("/namespaces/{namespace}/"))
+}
+
+/// An environment that nobody acts upon: what its changes cost, the API server alone costs.
+fn elsewhere(lab: &Lab, api: &Api) -> Result<()> {
+    lab.kube()
+        .apply(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": ELSEWHERE } }).to_string())?;
+    let first = Fleet::new(1).all()[0].clone();
+    let collection =
+        ours("odooenvironments").replace(&format!("/namespaces/{NAMESPACE}/"), &format!("/namespaces/{ELSEWHERE}/"));
+    api.create(&collection, &first.manifest(0)).map(drop)
+}
+
+/// Changes of one object, as fast as the API server takes them, up to [`STORM`] a second.
+struct Storm {
+    path: String,
+    what: &'static str,
+}
+
+impl Storm {
+    fn blow(&self, lab: &Lab, changes: &mut Changes<'_>, fleet: &Fleet, report: &mut Report) -> Result<()> {
+        let task = ui::Task::start(format!("Up to {STORM} changes a second {}", self.what));
+        let (over, sent) = (AtomicBool::new(false), AtomicU32::new(0));
+        let (operator, cluster) = (lab.operator_cpu()?, lab.cluster_cpu());
+        let (api, since) = (changes.api, Instant::now());
+        let hand = || -> Result<()> {
+            while !over.load(Ordering::Relaxed) {
+                let number = sent.fetch_add(1, Ordering::Relaxed);
+                let due = Duration::from_secs(1) * number / STORM;
+                sleep(due.saturating_sub(since.elapsed()));
+                api.patch(&self.path, &json!({"spec": {"values": values(100_000 + number)}}))?;
+            }
+            Ok(())
+        };
+        let (others, rate) = thread::scope(|scope| {
+            let hands: Vec<_> = (0..HANDS).map(|_| scope.spawn(hand)).collect();
+            sleep(BEFORE);
+            let others = changes.of(fleet.all().iter().rev().take(ROUNDS));
+            let rate = f64::from(sent.load(Ordering::Relaxed)) / since.elapsed().as_secs_f64();
+            over.store(true, Ordering::Relaxed);
+            let ended = hands.into_iter().try_for_each(|hand| hand.join().map_err(|_| anyhow!("a hand ended"))?);
+            ended.and(others.map(|others| (others, rate)))
+        })?;
+        task.done(format!("The API server took {rate:.0} changes a second"));
+        add(report, &format!("a person's change beside {rate:.0} changes a second {}", self.what), &others, "");
+        let cores = |cpu: Duration| cpu.as_secs_f64() / since.elapsed().as_secs_f64();
+        let operator = lab.operator_cpu()?.saturating_sub(operator);
+        let cluster = lab.cluster_cpu().saturating_sub(cluster);
+        let cores = format!("{:.2} and {:.2} cores", cores(operator), cores(cluster));
+        report.add(
+            "CPU of the operator with its workers, and of the control plane with kwok, meanwhile",
+            cores,
+            "",
+            "",
+        );
         Ok(())
-    };
-    let (others, rate) = thread::scope(|scope| {
-        let hands: Vec<_> = (0..HANDS).map(|_| scope.spawn(hand)).collect();
-        sleep(BEFORE);
-        let others = changes.of(fleet.all().iter().rev().take(ROUNDS));
-        let rate = f64::from(sent.load(Ordering::Relaxed)) / since.elapsed().as_secs_f64();
-        over.store(true, Ordering::Relaxed);
-        let ended = hands.into_iter().try_for_each(|hand| hand.join().map_err(|_| anyhow!("a hand ended"))?);
-        ended.and(others.map(|others| (others, rate)))
-    })?;
-    task.done(format!("It changed {rate:.0} times a second"));
-    let what = format!("another customer's change, while one environment's spec changes {rate:.0} times a second");
-    add(report, &what, &others, "as alone");
-    let cores = |cpu: Duration| cpu.as_secs_f64() / since.elapsed().as_secs_f64();
-    let (operator, cluster) = (lab.operator_cpu()?.saturating_sub(operator), lab.cluster_cpu().saturating_sub(cluster));
-    let cores = format!("{:.2} and {:.2} cores", cores(operator), cores(cluster));
-    report.add("CPU of the operator with its workers, and of the control plane with kwok, meanwhile", cores, "", "");
-    Ok(())
+    }
 }
 
 /// A new version of the template comes to all, as many at once as may be.

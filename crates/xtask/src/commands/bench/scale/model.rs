@@ -172,7 +172,11 @@ impl Model {
         labels.extend(helm.map(|(key, value)| (key.to_owned(), value.to_owned())));
         let revision = Revision::from_labels(&labels, CREATED.parse()?, &version).context("labels of no revision")?;
         let mut changes = vec![
-            Change::Releases(Delta::Applied(StoredRevision { revision, retained_hosts: Vec::new() })),
+            Change::Releases(Delta::Applied(StoredRevision {
+                revision,
+                retained_hosts: Vec::new(),
+                applied: BTreeMap::new(),
+            })),
             Change::Objects(ObjectWatch::CustomersSecrets, Delta::Applied(passwords(wanted, &version))),
         ];
         for (kind, workload_kind, part) in [
