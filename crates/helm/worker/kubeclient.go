@@ -22,6 +22,8 @@ import (
 type client struct {
 	*kube.Client
 	request *request
+	// read are the documents that were read already.
+	read *documents
 	// applied is told when the release's own objects, those given, are written.
 	applied func(kube.ResourceList) error
 	// untouched, if there is one, is what need not be sent.
@@ -37,7 +39,11 @@ func (*client) IsReachable() error { return nil }
 
 // Build leaves validation to the API server, also for hooks, where Helm would fetch the whole OpenAPI description.
 func (c *client) Build(reader io.Reader, _ bool) (kube.ResourceList, error) {
-	return c.Client.Build(reader, false)
+	documents, err := c.read.asJSON(reader)
+	if err != nil {
+		return nil, err
+	}
+	return c.Client.Build(documents, false)
 }
 
 func (c *client) Create(resources kube.ResourceList, options ...kube.ClientCreateOption) (*kube.Result, error) {

@@ -7,7 +7,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 )
+
+// garbagePercent lets the heap grow to four times what lives of it before it is collected. That is little, an operation makes fifty
+// mebibytes of garbage, and collecting took an eighth of its time.
+const garbagePercent = 300
 
 // version is set by the linker.
 var version = "dev"
@@ -34,6 +39,7 @@ func start(namespace, kubeconfig string, parent int) int {
 		fmt.Fprintln(os.Stderr, "odoofleet-helm-worker:", err)
 		return 1
 	}
+	debug.SetGCPercent(garbagePercent)
 	// Standard output carries the protocol alone: whatever a library prints goes nowhere.
 	protocol := os.Stdout
 	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {

@@ -68,6 +68,7 @@ type operation struct {
 	client  *client
 	clients kubernetes.Interface
 	gate    *gate
+	read    documents
 	chart   *chartv2.Chart
 
 	// before and after are the objects of the base revision and those that are rendered, where there are both.
@@ -182,7 +183,7 @@ func (o *operation) prepare(c *cluster) error {
 }
 
 func (o *operation) newClient(g *getter) *client {
-	c := &client{Client: kube.New(g), request: o.request, applied: func(kube.ResourceList) error { return nil }}
+	c := &client{Client: kube.New(g), request: o.request, read: &o.read, applied: func(kube.ResourceList) error { return nil }}
 	c.Namespace = o.request.Namespace
 	c.SetLogger(slog.DiscardHandler)
 	return c

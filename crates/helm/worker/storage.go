@@ -206,7 +206,7 @@ func (s *releaseSecrets) Delete(ctx context.Context, name string, options metav1
 // it is given, "get" and "list" show metadata, values, manifest, hooks and notes. The archive of the chart has them, and a
 // template's version keeps that. Records of other Helms are stored as they are.
 type records struct {
-	*driver.Secrets
+	*quickSecrets
 	own *releaseSecrets
 	// pruning removes old revisions as it creates one. Helm's own storage does so too, but before it asks its driver, and an
 	// install of Helm's never.
@@ -216,16 +216,16 @@ type records struct {
 }
 
 func newRecords(secrets *releaseSecrets) *records {
-	d := driver.NewSecrets(secrets)
-	pruning := storage.Init(d)
+	quick := &quickSecrets{Secrets: driver.NewSecrets(secrets), secrets: secrets}
+	pruning := storage.Init(quick)
 	pruning.MaxHistory = maxHistory
-	return &records{Secrets: d, own: secrets, pruning: pruning}
+	return &records{quickSecrets: quick, own: secrets, pruning: pruning}
 }
 
 func (r *records) Create(key string, rel releasei.Releaser) error {
 	next, ok := rel.(*release.Release)
 	if !ok || !r.own.makes(key) {
-		return r.Secrets.Create(key, rel)
+		return r.quickSecrets.Create(key, rel)
 	}
 	if r.before != nil {
 		if err := r.before(next); err != nil {
@@ -239,7 +239,7 @@ func (r *records) Create(key string, rel releasei.Releaser) error {
 }
 
 func (r *records) Update(key string, rel releasei.Releaser) error {
-	return r.Secrets.Update(key, r.lean(key, rel))
+	return r.quickSecrets.Update(key, r.lean(key, rel))
 }
 
 // lean copies what it changes: Helm goes on with the release and its chart.

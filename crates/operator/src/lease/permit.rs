@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use odoofleet_core::release::is_older;
 use odoofleet_helm::Pool;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -115,7 +114,7 @@ impl Permit {
             }
             // Somebody wrote it: this operator, if an answer was lost; a person, to annotate it; or the next leader.
             match in_time(self.api.get_opt(&self.name)).await? {
-                Some(found) if self.went_back(&before, &found) => {
+                Some(found) if record::went_back(&before, &found) => {
                     tracing::error!(
                         "the API server's storage went back, as from a backup: nothing that is known holds"
                     );
@@ -131,13 +130,6 @@ impl Permit {
                 }
             }
         }
-    }
-
-    /// Whether the Lease is an earlier state of the one that this operator wrote: watches would wait for versions that are long to
-    /// come, and tell nothing until then. Only a new start finds out how everything is.
-    fn went_back(&self, written: &Lease, found: &Lease) -> bool {
-        let version = |lease: &Lease| lease.metadata.resource_version.clone().unwrap_or_default();
-        written.metadata.uid == found.metadata.uid && is_older(&version(found), &version(written))
     }
 
     /// Takes the Lease if it is free.

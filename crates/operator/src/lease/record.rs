@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use odoofleet_core::release::is_older;
 use tokio::time::Instant;
 
 /// For so long a Lease holds without being renewed.
@@ -67,6 +68,13 @@ pub fn held(before: Option<&Lease>, identity: &str, now: Timestamp) -> LeaseSpec
         lease_transitions: Some(if renews { transitions } else { transitions.saturating_add(1) }),
         ..spec
     }
+}
+
+/// Whether a Lease is an earlier state of the one that was written: the API server's storage went back. Watches would wait for
+/// versions that are long to come, and tell nothing until then; only a new start finds out how everything is.
+pub fn went_back(written: &Lease, found: &Lease) -> bool {
+    let version = |lease: &Lease| lease.metadata.resource_version.clone().unwrap_or_default();
+    written.metadata.uid == found.metadata.uid && is_older(&version(found), &version(written))
 }
 
 /// The content of a Lease that its holder gives back.
@@ -138,6 +146,20 @@ mod tests {
             Seen::now(Some(renewed), lease(None, 10, None), after(15)).is_free("b", after(15)),
             "it was given back"
         );
+    }
+
+    #[test]
+    fn a_storage_went_back_if_the_same_lease_is_older_than_it_was_written() {
+        let of = |uid: &str, version: &str| {
+            let mut lease = lease(Some("a"), 0, None);
+            (lease.metadata.uid, lease.metadata.resource_version) = (Some(uid.into()), Some(version.into()));
+            lease
+        };
+        let written = of("1", "100");
+        assert!(went_back(&written, &of("1", "99")));
+        for found in [of("1", "100"), of("1", "101"), of("2", "5"), of("1", "")] {
+            assert!(!went_back(&written, &found), "{found:?}");
+        }
     }
 
     #[test]
