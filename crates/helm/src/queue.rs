@@ -85,7 +85,8 @@ impl<T> Queue<T> {
             return None;
         }
         let hooks_allowed = self.hooks_running < self.workers.saturating_sub(KEPT_FROM_HOOKS).max(1);
-        let found = self.person.pop(hooks_allowed).or_else(|| self.rollout.pop(hooks_allowed));
+        let rollout = |queue: &mut Self| if queue.rollout_allowed() { queue.rollout.pop(hooks_allowed) } else { None };
+        let found = self.person.pop(hooks_allowed).or_else(|| rollout(self));
         let (job, place) = match found {
             Some((job, hooks)) => (job, Place { hooks, probe: false }),
             None if self.probe_allowed() => {
@@ -98,6 +99,11 @@ impl<T> Queue<T> {
         self.hooks_running += usize::from(place.hooks);
         self.probes_running += usize::from(place.probe);
         Some(Next { job, place })
+    }
+
+    /// A rollout leaves a worker to people: its operations are as long as theirs, and there may be hundreds.
+    const fn rollout_allowed(&self) -> bool {
+        self.workers == 1 || self.running + 1 < self.workers
     }
 
     /// A second probe runs only while nobody else does, and none takes the last worker from who may come.
@@ -301,10 +307,22 @@ mod tests {
                 (PERSON, "a", true, "h1"),
                 (PERSON, "b", true, "h2"),
                 (PERSON, "b", true, "h3"),
-                (ROLLOUT, "a", false, "plain"),
+                (PERSON, "a", false, "plain"),
             ];
             let mut queue = queue(workers, &waiting);
             assert_eq!(jobs(&started(&mut queue)), expected, "{workers} workers");
+        }
+    }
+
+    #[test]
+    fn a_rollout_leaves_a_worker_to_people() {
+        for (workers, expected) in [(1, vec!["r1"]), (2, vec!["r1"]), (4, vec!["r1", "r2", "r3"])] {
+            let rollout = ["r1", "r2", "r3", "r4", "r5"].map(|job| (ROLLOUT, "a", false, job));
+            let mut queue = queue(workers, &rollout);
+            assert_eq!(jobs(&started(&mut queue)), expected, "{workers} workers");
+            queue.push(Turn { lane: PERSON, tenant: "b".to_owned(), hooks: false }, "p");
+            let next = jobs(&started(&mut queue));
+            assert_eq!(next, if workers == 1 { vec![] } else { vec!["p"] }, "{workers} workers");
         }
     }
 

@@ -4,24 +4,21 @@ use std::time::Duration;
 
 use odoofleet_api::environment::{OdooEnvironmentStatus, Phase};
 
-/// Counts and messages are written at most this often.
-pub const PACE: Duration = Duration::from_millis(250);
-/// While an operation runs that was announced, what it brings about is written at most this often: most are over sooner, and their
-/// end is told at once.
-pub const PACE_UNDER_WAY: Duration = Duration::from_secs(1);
+/// Progress is written at most this often. Most operations are over sooner, and their end is told at once.
+pub const PACE: Duration = Duration::from_secs(1);
 
 /// How long a status may still wait to be written, when the last was written `since` ago. Only progress waits, and that a new
-/// generation was seen: never an error, an operation's begin or end, a result, a failure, or, with no operation under way, a phase or
-/// the state of a condition.
+/// generation was seen, and what an announced operation brings about: never an error, an operation's begin or end, a result, a
+/// failure, or, with no operation under way, a phase or the state of a condition.
 pub fn may_wait(written: &OdooEnvironmentStatus, next: &OdooEnvironmentStatus, since: Duration) -> Option<Duration> {
     // What is written already waits for nothing.
     if written == next {
         return None;
     }
+    let rest = PACE.checked_sub(since).filter(|rest| !rest.is_zero())?;
     let progress = without_progress(written) == without_progress(next);
-    let pace = if is_under_way(written, next) { PACE_UNDER_WAY } else { PACE };
-    let rest = pace.checked_sub(since).filter(|rest| !rest.is_zero())?;
-    (progress || (pace == PACE_UNDER_WAY && without_course(written) == without_course(next))).then_some(rest)
+    let course = || is_under_way(written, next) && without_course(written) == without_course(next);
+    (progress || course()).then_some(rest)
 }
 
 /// Whether both tell of the same operation, and neither of an error.
@@ -89,7 +86,7 @@ mod tests {
     fn progress_waits_for_the_rest_of_the_pace_and_no_longer() {
         let (written, next) = (pending("scheduling"), pending("pulling the image"));
         let wait = |since| may_wait(&written, &next, since);
-        assert_eq!(wait(Duration::from_millis(50)), Some(Duration::from_millis(200)));
+        assert_eq!(wait(Duration::from_millis(50)), Some(Duration::from_millis(950)));
         assert_eq!(wait(PACE), None);
         assert_eq!(may_wait(&written, &written, Duration::ZERO), None, "nothing is to be written");
         assert_eq!(wait(Duration::from_secs(9)), None);
@@ -99,7 +96,7 @@ mod tests {
     fn a_generation_of_which_nothing_else_is_to_be_told_waits() {
         let written = pending("waiting for the pods");
         let next = OdooEnvironmentStatus { observed_generation: Some(2), ..written.clone() };
-        assert_eq!(may_wait(&written, &next, Duration::from_millis(100)), Some(Duration::from_millis(150)));
+        assert_eq!(may_wait(&written, &next, Duration::from_millis(100)), Some(Duration::from_millis(900)));
         let next = OdooEnvironmentStatus { phase: Some(Phase::Error), ..next };
         assert_eq!(may_wait(&written, &next, Duration::from_millis(100)), None);
     }
@@ -122,7 +119,7 @@ mod tests {
         let change = |change: fn(&mut OdooEnvironmentStatus)| {
             let mut next = written.clone();
             change(&mut next);
-            may_wait(&written, &next, PACE)
+            may_wait(&written, &next, Duration::from_millis(250))
         };
         let rest = Duration::from_millis(750);
         let release = |next: &mut OdooEnvironmentStatus| next.release = Some(ReleaseStatus::default());

@@ -47,10 +47,17 @@ pub fn mark_of_annotation(key: &str, value: &str) -> u64 {
 /// Kind and name: `Deployment.apps`, `acme-prod-web`.
 type ObjectKey = (&'static str, String);
 
+/// `Deployment.apps/acme-prod-web`.
+fn name_of((kind, name): &ObjectKey) -> String {
+    format!("{kind}/{name}")
+}
+
 /// An object, and since when it is as it is.
 #[derive(Debug)]
 struct Known {
     seen: Seen,
+    /// Mark of kind and name, by which records know it.
+    mark: u64,
     /// The first version in which it was as it is now.
     since: String,
     /// It was deleted then.
@@ -116,7 +123,8 @@ impl SeenObjects {
         });
         let since = before.map_or_else(|| seen.resource_version.clone(), |before| before.since);
         self.by_release.entry(release.clone()).or_default().insert(key.clone());
-        self.objects.insert(key, Known { seen, since, is_gone: false });
+        let mark = mark(&name_of(&key));
+        self.objects.insert(key, Known { seen, mark, since, is_gone: false });
         release
     }
 
@@ -131,9 +139,10 @@ impl SeenObjects {
         Some(known)
     }
 
-    fn of(&self, release: &str) -> impl Iterator<Item = (String, &Known)> {
+    /// The objects of a release of kinds whose watches follow.
+    fn of(&self, release: &str) -> impl Iterator<Item = (&ObjectKey, &Known)> {
         let keys = self.by_release.get(release).into_iter().flatten().filter(|(kind, _)| self.follows.contains(kind));
-        keys.filter_map(|key| Some((format!("{}/{}", key.0, key.1), self.objects.get(key)?)))
+        keys.filter_map(|key| Some((key, self.objects.get(key)?)))
     }
 
     /// Forgets what was deleted of a release that is gone.
@@ -149,8 +158,10 @@ impl SeenObjects {
 impl Fleet {
     pub(super) fn apply_seen(&mut self, kind: &'static str, delta: Delta<Seen>, affected: &mut Affected) {
         for release in self.seen.apply(kind, delta) {
-            // Nobody else is looked at because of it: whoever acts asks.
-            if self.missed(&release).is_some() {
+            if !self.releases.contains_key(&release) {
+                self.seen.forget_gone(&release);
+            } else if self.missed_of(&release, Some(kind)).is_some() {
+                // Nobody else is looked at because of it: whoever acts asks.
                 affected.environments.extend(self.by_release.of(&release).cloned());
             }
         }
@@ -163,21 +174,26 @@ impl Fleet {
         Some(SeenRelease {
             revision: deployed.number,
             resource_version: deployed.resource_version.clone(),
-            objects: objects.map(|(name, known)| (name, known.seen.clone())).collect(),
+            objects: objects.map(|(key, known)| (name_of(key), known.seen.clone())).collect(),
         })
     }
 
     /// An object that somebody had touched before the newest revision's operation was over, and that it left out because its watch
     /// told of that too late. Had it been sent, it would have been put right.
     pub fn missed(&self, release: &str) -> Option<String> {
+        self.missed_of(release, None)
+    }
+
+    fn missed_of(&self, release: &str, kind: Option<&str>) -> Option<String> {
         let release_known = self.releases.get(release)?;
         let newest = release_known.history.newest()?;
         let applied = release_known.applied.get(&newest.number)?;
-        let missed = |(name, known): &(String, &Known)| {
-            let left_out = applied.get(&mark(name)).filter(|applied| applied.is_left_out);
+        let missed = |(key, known): &(&ObjectKey, &Known)| {
+            let asked = kind.is_none_or(|kind| kind == key.0);
+            let left_out = applied.get(&known.mark).filter(|applied| asked && applied.is_left_out);
             left_out.is_some_and(|left| known.differs(left)) && is_older(&known.since, &newest.resource_version)
         };
-        self.seen.of(release).find(missed).map(|(name, _)| name)
+        self.seen.of(release).find(missed).map(|(key, _)| name_of(key))
     }
 
     /// Notes that the watch of a kind's metadata was lost: nothing is known of its objects until it has listed them.

@@ -130,7 +130,9 @@ fn elsewhere(lab: &Lab, api: &Api) -> Result<()> {
     let first = Fleet::new(1).all()[0].clone();
     let collection =
         ours("odooenvironments").replace(&format!("/namespaces/{NAMESPACE}/"), &format!("/namespaces/{ELSEWHERE}/"));
-    api.create(&collection, &first.manifest(0)).map(drop)
+    let mut manifest = first.manifest(0);
+    manifest["metadata"]["namespace"] = json!(ELSEWHERE);
+    api.create(&collection, &manifest).map(drop)
 }
 
 /// Changes of one object, as fast as the API server takes them, up to [`STORM`] a second.
