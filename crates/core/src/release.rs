@@ -24,7 +24,7 @@ pub struct Revision {
     pub resource_version: String,
 }
 
-/// An object as an operation left it. The record's annotation says it of each; texts are kept as marks.
+/// An object that an operation left out, because it was so. The record's annotation says it of each; texts are kept as marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppliedObject {
     /// Mark of its UID.
@@ -33,11 +33,9 @@ pub struct AppliedObject {
     pub generation: i64,
     /// Mark of its version.
     pub version: u64,
-    /// It was as it should be, and was not sent.
-    pub is_left_out: bool,
 }
 
-/// Reads annotation `odoofleet.dev/applied` of a record. What it does not say is not known, and is sent.
+/// Reads annotation `odoofleet.dev/applied` of a record: of the objects that its operation left out, for nothing more is asked here.
 pub fn applied_objects(annotation: &str) -> BTreeMap<u64, AppliedObject> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -54,9 +52,9 @@ pub fn applied_objects(annotation: &str) -> BTreeMap<u64, AppliedObject> {
         uid: mark(&told.uid),
         generation: told.generation,
         version: mark(&told.resource_version),
-        is_left_out: told.left_out,
     };
-    all.into_iter().map(|(name, told)| (mark(&name), object(told))).collect()
+    let left_out = all.into_iter().filter(|(_, told)| told.left_out);
+    left_out.map(|(name, told)| (mark(&name), object(told))).collect()
 }
 
 /// Our labels on a release, as far as they are there.

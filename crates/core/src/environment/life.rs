@@ -34,6 +34,10 @@ pub(super) const TERMINAL_PAUSE: Duration = Duration::from_hours(1);
 pub(super) const UNLOCK: &str = "unlock";
 /// How soon what is in the way is looked for again, where no watch tells that it is gone.
 pub(super) const OBSTACLE_PAUSE: Duration = Duration::from_mins(1);
+/// So many edits during one operation are no person's.
+const STORM: i64 = 10;
+/// After such an operation the next one waits for so long.
+const STORM_PAUSE: Duration = Duration::from_secs(10);
 /// How long another Helm may hold a release, from the creation of its pending revision.
 pub const FOREIGN_LOCK_GRACE: Duration = Duration::from_mins(15);
 
@@ -279,6 +283,9 @@ impl Life<'_> {
         {
             return plan;
         }
+        if let Some(plan) = self.edited_without_end() {
+            return plan;
+        }
         let own = self.look.status.failures.as_ref().filter(|failures| failures.inputs == self.wanted.inputs);
         let failed = own.map(|failures| failures.at.0);
         let evidence = facts.evidence.as_ref();
@@ -291,6 +298,20 @@ impl Life<'_> {
             First::Expect(finding, until) => Plan::wait(finding, Some(until)),
             First::Failed(finding) => self.failed_check(finding),
         }
+    }
+
+    /// A program edits it, no person: each upgrade brings a new pod, and the next would begin when one is over.
+    fn edited_without_end(&self) -> Option<Plan> {
+        let last = self.look.status.history.first()?;
+        let edits = self.look.facts.generation() - last.generation;
+        let until = last.ended_at.0 + STORM_PAUSE;
+        if edits < STORM || self.look.now >= until {
+            return None;
+        }
+        let message = format!(
+            "the spec was edited {edits} times since the last operation began: the next one waits until {until:.0}; find out what edits it without end"
+        );
+        Some(Plan::wait(Finding::new(Reason::Progressing, message), Some(until)))
     }
 
     /// A hook of an upgrade may need the database: while everything rests, the upgrade waits for the start; and at the start

@@ -1,7 +1,7 @@
 //! Tables for the plan of life: facts in, a step and what stands in its way out.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use odoofleet_api::environment::{Operation, Phase, ReleaseStatus as ReleaseRecord};
+use odoofleet_api::environment::{HistoryEntry, Operation, Outcome, Phase, ReleaseStatus as ReleaseRecord};
 use odoofleet_api::template::{StopWorkload, WorkloadKind};
 use serde_json::json;
 
@@ -263,6 +263,36 @@ fn what_was_asked_during_an_operation_is_still_a_persons_wish_after_it() {
         step.by_person
     };
     assert_eq!((after(2), after(3)), (true, false), "a rollout brings the second");
+}
+
+#[test]
+fn what_is_edited_without_end_is_upgraded_now_and_then() {
+    let edited = |generation: i64, ended: i64, replicas| {
+        let mut facts = released(replicas, (1, 1), 5, ReleaseStatus::Deployed, false, |_| ());
+        let mut object = (*facts.environment).clone();
+        object.metadata.generation = Some(generation);
+        facts.environment = object.into();
+        facts.before.history = vec![HistoryEntry {
+            action: Action::Upgrade,
+            outcome: Outcome::Succeeded,
+            revision: Some(5),
+            template: None,
+            generation: 3,
+            attempts: 1,
+            started_at: Time(at(ended)),
+            ended_at: Time(at(ended)),
+            message: None,
+        }];
+        look(&facts)
+    };
+    let upgrades = |decision: &Decision| matches!(decision.step, Step::Helm(_));
+    let waits = edited(13, NOW - 4, 1);
+    assert_eq!((&waits.step, waits.wake_at), (&Step::Nothing, Some(at(NOW + 6))));
+    let message = waits.status.message.unwrap();
+    assert!(message.contains("edited 10 times"), "{message}");
+    assert!(upgrades(&edited(12, NOW - 4, 1)), "a person who edits often");
+    assert!(upgrades(&edited(500, NOW - 10, 1)), "the pause is over");
+    assert!(matches!(edited(500, NOW - 4, 0).step, Step::Scale(_)), "a stop waits for nothing");
 }
 
 #[test]

@@ -112,7 +112,7 @@ pub struct StoredRevision {
     pub revision: Revision,
     /// Hosts that stay reserved for its environment.
     pub retained_hosts: Vec<String>,
-    /// How its operation left its objects, by the mark of their names.
+    /// The objects that its operation left out, by the mark of their names.
     pub applied: BTreeMap<u64, AppliedObject>,
 }
 

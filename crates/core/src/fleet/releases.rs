@@ -12,7 +12,7 @@ use crate::release::{AppliedObject, History, Revision};
 pub(super) struct Release {
     pub history: History,
     pub retained_hosts: Vec<String>,
-    /// How each revision's operation left its objects.
+    /// The objects that each revision's operation left out.
     pub applied: BTreeMap<i64, BTreeMap<u64, AppliedObject>>,
 }
 

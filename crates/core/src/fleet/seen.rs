@@ -20,7 +20,7 @@ pub struct Seen {
     /// Version; it changes with the object's status as well.
     pub resource_version: String,
     /// Digests of labels and annotations, of which a generation does not tell; see [`mark_of_label`].
-    pub marks: Vec<u64>,
+    pub marks: Box<[u64]>,
 }
 
 /// What is known of a release's objects at one moment.
@@ -58,13 +58,17 @@ struct Known {
     seen: Seen,
     /// Mark of kind and name, by which records know it.
     mark: u64,
-    /// The first version in which it was as it is now.
-    since: String,
+    /// The first version in which it was as it is now, if that is an earlier one.
+    since: Option<String>,
     /// It was deleted then.
     is_gone: bool,
 }
 
 impl Known {
+    fn since(&self) -> &str {
+        self.since.as_ref().unwrap_or(&self.seen.resource_version)
+    }
+
     /// Whether it is otherwise than an operation has left it.
     fn differs(&self, applied: &AppliedObject) -> bool {
         let same = match self.seen.generation {
@@ -79,7 +83,7 @@ impl Known {
 #[derive(Debug, Default)]
 pub(super) struct SeenObjects {
     objects: HashMap<ObjectKey, Known>,
-    by_release: HashMap<String, BTreeSet<ObjectKey>>,
+    by_release: HashMap<String, Vec<ObjectKey>>,
     /// Kinds whose watches follow: after a start, and when one was lost, nothing is known until it has listed everything.
     follows: BTreeSet<&'static str>,
 }
@@ -104,7 +108,7 @@ impl SeenObjects {
                 let release = self.insert(kind, seen);
                 if let Some(known) = self.objects.get_mut(&key) {
                     known.is_gone = true;
-                    known.since.clone_from(&known.seen.resource_version);
+                    known.since = None;
                 }
                 BTreeSet::from([release])
             }
@@ -121,8 +125,8 @@ impl SeenObjects {
             let alike = before.seen.uid == seen.uid && before.seen.marks == seen.marks;
             !before.is_gone && alike && seen.generation.is_some() && before.seen.generation == seen.generation
         });
-        let since = before.map_or_else(|| seen.resource_version.clone(), |before| before.since);
-        self.by_release.entry(release.clone()).or_default().insert(key.clone());
+        let since = before.map(|before| before.since.unwrap_or(before.seen.resource_version));
+        self.by_release.entry(release.clone()).or_default().push(key.clone());
         let mark = mark(&name_of(&key));
         self.objects.insert(key, Known { seen, mark, since, is_gone: false });
         release
@@ -131,7 +135,7 @@ impl SeenObjects {
     fn remove(&mut self, key: &ObjectKey) -> Option<Known> {
         let known = self.objects.remove(key)?;
         if let Some(names) = self.by_release.get_mut(&known.seen.release) {
-            names.remove(key);
+            names.retain(|known| known != key);
             if names.is_empty() {
                 self.by_release.remove(&known.seen.release);
             }
@@ -190,8 +194,8 @@ impl Fleet {
         let applied = release_known.applied.get(&newest.number)?;
         let missed = |(key, known): &(&ObjectKey, &Known)| {
             let asked = kind.is_none_or(|kind| kind == key.0);
-            let left_out = applied.get(&known.mark).filter(|applied| asked && applied.is_left_out);
-            left_out.is_some_and(|left| known.differs(left)) && is_older(&known.since, &newest.resource_version)
+            let left_out = applied.get(&known.mark).filter(|_| asked);
+            left_out.is_some_and(|left| known.differs(left)) && is_older(known.since(), &newest.resource_version)
         };
         self.seen.of(release).find(missed).map(|(key, _)| name_of(key))
     }

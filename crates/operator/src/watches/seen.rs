@@ -62,7 +62,7 @@ pub fn look(fleet: &Arc<SharedFleet>) -> Look {
 fn told(seen: SeenRelease) -> odoofleet_helm::Seen {
     let object = |(name, seen): (String, Seen)| {
         let Seen { uid, generation, resource_version, marks, .. } = seen;
-        (name, SeenObject { uid, generation, resource_version, marks })
+        (name, SeenObject { uid, generation, resource_version, marks: marks.into_vec() })
     };
     odoofleet_helm::Seen {
         revision: seen.revision,
@@ -157,6 +157,6 @@ fn read<K: Resource>(object: &Readable<PartialObjectMeta<K>>, generation: Genera
         uid: metadata.uid.clone()?,
         generation: metadata.generation.filter(|_| tells),
         resource_version: metadata.resource_version.clone()?,
-        marks: if tells { labels.chain(annotations).collect() } else { Vec::new() },
+        marks: if tells { labels.chain(annotations).collect() } else { Box::default() },
     })
 }

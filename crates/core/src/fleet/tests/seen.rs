@@ -14,7 +14,7 @@ fn web(generation: i64, version: u64) -> Seen {
         uid: "w1".into(),
         generation: Some(generation),
         resource_version: version.to_string(),
-        marks: Vec::new(),
+        marks: Box::default(),
     }
 }
 
@@ -37,9 +37,11 @@ fn fleet_at_two(left_out: bool) -> Fleet {
 
 #[test]
 fn a_records_annotation_is_read_and_what_is_no_such_thing_says_nothing() {
-    let all = applied_objects(r#"{"ConfigMap/a":{"uid":"u","resourceVersion":"5"}}"#);
-    let one = AppliedObject { uid: mark("u"), generation: 0, version: mark("5"), is_left_out: false };
-    assert_eq!(all, BTreeMap::from([(mark("ConfigMap/a"), one)]));
+    let all = applied_objects(
+        r#"{"ConfigMap/a":{"uid":"u","resourceVersion":"5","leftOut":true},"ConfigMap/b":{"uid":"u","resourceVersion":"6"}}"#,
+    );
+    let one = AppliedObject { uid: mark("u"), generation: 0, version: mark("5") };
+    assert_eq!(all, BTreeMap::from([(mark("ConfigMap/a"), one)]), "what was sent is asked for by nobody");
     for text in ["", "[]", "{\"a\":1}", "{"] {
         assert!(applied_objects(text).is_empty(), "{text}");
     }
