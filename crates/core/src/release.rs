@@ -26,7 +26,7 @@ pub struct Revision {
 
 /// An object that an operation left out, because it was so. The record's annotation says it of each; texts are kept as marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AppliedObject {
+pub struct LeftOut {
     /// Mark of its UID.
     pub uid: u64,
     /// Generation; 0 where the kind has none.
@@ -36,7 +36,7 @@ pub struct AppliedObject {
 }
 
 /// Reads annotation `odoofleet.dev/applied` of a record: of the objects that its operation left out, for nothing more is asked here.
-pub fn applied_objects(annotation: &str) -> BTreeMap<u64, AppliedObject> {
+pub fn left_out_objects(annotation: &str) -> BTreeMap<u64, LeftOut> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Told {
@@ -48,7 +48,7 @@ pub fn applied_objects(annotation: &str) -> BTreeMap<u64, AppliedObject> {
         left_out: bool,
     }
     let all: BTreeMap<String, Told> = serde_json::from_str(annotation).unwrap_or_default();
-    let object = |told: Told| AppliedObject {
+    let object = |told: Told| LeftOut {
         uid: mark(&told.uid),
         generation: told.generation,
         version: mark(&told.resource_version),

@@ -8,7 +8,7 @@ pub mod protocol;
 mod queue;
 mod worker;
 
-pub use pool::{Event, Look, Outcome, Pool, PoolConfig, Submitted, TaskStage, TaskState};
+pub use pool::{Event, Observe, Outcome, Pool, PoolConfig, Submitted, TaskStage, TaskState};
 pub use protocol::{
     Action, Change, Chart, Check, Command, ErrorClass, Hooks, Inputs, ObjectDiff, Owner, Request, Seen, SeenObject,
     Stage, Success, WorkerError,

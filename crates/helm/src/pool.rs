@@ -14,7 +14,7 @@ use crate::queue::{Lane, Next, Queue, Turn};
 use crate::worker::{Worker, WorkerConfig};
 
 /// Says what is known of a release's objects.
-pub type Look = Arc<dyn Fn(&str) -> Option<Seen> + Send + Sync>;
+pub type Observe = Arc<dyn Fn(&str) -> Option<Seen> + Send + Sync>;
 
 /// How the pool keeps workers.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct PoolConfig {
     /// A worker without work for so long is ended.
     pub idle: Duration,
     /// Asked when a worker begins an upgrade: an operation can wait for long, and objects are touched meanwhile.
-    pub look: Look,
+    pub observe: Observe,
 }
 
 /// What the pool tells.
@@ -309,7 +309,7 @@ impl Pool {
             },
         };
         if let Command::Upgrade { seen, .. } = &mut request.command {
-            *seen = (self.0.config.look)(&request.release);
+            *seen = (self.0.config.observe)(&request.release);
         }
         let request = &*request;
         let (release, id) = (&request.release, &request.id);
@@ -351,7 +351,7 @@ mod tests {
         ];
         let worker = WorkerConfig { program, namespace: "odoo".into(), environment };
         let (pool, events) =
-            Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_mins(1), look: Arc::new(|_| None) });
+            Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_mins(1), observe: Arc::new(|_| None) });
         pool.permit(Some(Instant::now() + Duration::from_mins(1)));
         Scene { pool, events, dir }
     }

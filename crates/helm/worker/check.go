@@ -54,11 +54,7 @@ func (o *operation) judgeNext() (func([]object) *workerError, error) {
 	if o.request.ExpectedRevision == 1 {
 		return o.judgeInstall, nil
 	}
-	last, err := o.expect(o.request.ExpectedRevision - 1)
-	if err != nil {
-		return nil, err
-	}
-	base, err := o.base(last)
+	_, base, err := o.lastAndBase()
 	if err != nil {
 		return nil, err
 	}

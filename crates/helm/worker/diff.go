@@ -20,16 +20,12 @@ import (
 // diff renders the chart as an upgrade would, and asks the API server what applying it would change. Objects that are rendered as
 // the stored manifest has them are asked about only if the request names them.
 func (o *operation) diff() (*success, error) {
-	last, err := o.expect(o.request.ExpectedRevision - 1)
+	last, base, err := o.lastAndBase()
 	if err != nil {
 		return nil, err
 	}
 	if last == nil {
 		return nil, fail(classNotFound, "release %q has no revision to compare with", o.request.Release)
-	}
-	base, err := o.base(last)
-	if err != nil {
-		return nil, err
 	}
 	o.gate.judge = func(objects []object) *workerError {
 		o.scrub.addSecrets(objects)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"sync"
-	"sync/atomic"
 	"time"
 
 	kubernetes "k8s.io/apimachinery/pkg/version"
@@ -15,12 +13,12 @@ import (
 // rendered without it until then. What is applied of a kind that is not known is always looked up anew.
 const kindsLive = time.Minute
 
-// kinds is what the API server serves, kept over operations: Helm asks for all of it before it renders anything.
+// kinds is what the API server serves, kept over operations, of which there is one at a time: Helm asks for all of it before it
+// renders anything.
 type kinds struct {
 	*cache
 	mapper *restmapper.DeferredDiscoveryRESTMapper
 
-	mu     sync.Mutex
 	read   time.Time // zero: to be read anew
 	server *kubernetes.Info
 }
@@ -32,10 +30,8 @@ func newKinds(client discovery.DiscoveryInterface) *kinds {
 
 // begin is called before an operation.
 func (k *kinds) begin() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if time.Since(k.read) < kindsLive {
-		k.isFresh.Store(false)
+		k.isFresh = false
 		return
 	}
 	k.read, k.server = time.Now(), nil
@@ -44,8 +40,6 @@ func (k *kinds) begin() {
 
 // forget has the next operation read everything anew.
 func (k *kinds) forget() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.read = time.Time{}
 }
 
@@ -54,8 +48,6 @@ func (*kinds) Invalidate() {}
 
 // ServerVersion is kept as well.
 func (k *kinds) ServerVersion() (*kubernetes.Info, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if k.server == nil {
 		found, err := k.cache.ServerVersion()
 		if err != nil {
@@ -69,14 +61,14 @@ func (k *kinds) ServerVersion() (*kubernetes.Info, error) {
 // cache is discovery as the mapper has it. A kind that it does not find in an older operation's answers it looks up anew, once.
 type cache struct {
 	discovery.CachedDiscoveryInterface
-	isFresh atomic.Bool
+	isFresh bool
 }
 
 // Fresh says whether everything was read for the operation that runs.
-func (c *cache) Fresh() bool { return c.isFresh.Load() }
+func (c *cache) Fresh() bool { return c.isFresh }
 
 // Invalidate has everything read anew.
 func (c *cache) Invalidate() {
-	c.isFresh.Store(true)
+	c.isFresh = true
 	c.CachedDiscoveryInterface.Invalidate()
 }

@@ -259,11 +259,7 @@ func (o *operation) install() (*success, error) {
 }
 
 func (o *operation) upgrade() (*success, error) {
-	last, err := o.expect(o.request.ExpectedRevision - 1)
-	if err != nil {
-		return nil, err
-	}
-	base, err := o.base(last)
+	last, base, err := o.lastAndBase()
 	if err != nil {
 		return nil, err
 	}
@@ -289,17 +285,22 @@ func (o *operation) upgrade() (*success, error) {
 	return o.rendered(), nil
 }
 
-// base is the revision whose objects Helm takes as the present ones: the deployed one, or else the last.
-func (o *operation) base(last *release.Release) (*release.Release, error) {
+// lastAndBase are the newest revision, which the request expects, and the one whose objects Helm takes as the present ones: the
+// deployed one, or else the newest. Before the first revision there is neither.
+func (o *operation) lastAndBase() (last, base *release.Release, err error) {
+	last, err = o.expect(o.request.ExpectedRevision - 1)
+	if err != nil || last == nil {
+		return nil, nil, err
+	}
 	deployed, err := o.store.Deployed(o.request.Release)
 	if errors.Is(err, driver.ErrNoDeployedReleases) {
-		return last, nil
+		return last, last, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	rel, _ := deployed.(*release.Release)
-	return rel, nil
+	base, _ = deployed.(*release.Release)
+	return last, base, nil
 }
 
 func (o *operation) uninstall() (*success, error) {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"slices"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/cli-runtime/pkg/resource"
@@ -67,7 +66,6 @@ type untouched struct {
 	// recorded is how the deployed revision left its objects.
 	recorded map[string]appliedObject
 
-	mu sync.Mutex
 	// same are the objects that are rendered as before.
 	same map[string]bool
 	// applied is what the record of the new revision will hold.
@@ -89,22 +87,16 @@ func newUntouched(told *seen, base *release.Release, record *corev1.Secret) *unt
 
 // rendersAsBefore is told of each object that no manifest since then rendered otherwise.
 func (u *untouched) rendersAsBefore(info *resource.Info) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.same[objectName(info)] = true
 }
 
 // mayLeaveOut says whether an object that is rendered as before is as it was left. It has the marks of Helm or none yet.
 func (u *untouched) mayLeaveOut(info *resource.Info) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	return u.isUntouched(objectName(info), info)
 }
 
 // leaveOut takes from both lists of an update what need not be sent.
 func (u *untouched) leaveOut(original, target kube.ResourceList) (kube.ResourceList, kube.ResourceList) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	send := target.Filter(func(info *resource.Info) bool {
 		name := objectName(info)
 		if !original.Contains(info) || !u.same[name] || !u.isUntouched(name, info) {
@@ -162,8 +154,6 @@ func markOf(sort, key, value string) uint64 {
 
 // note remembers objects that were sent, as the API server answered.
 func (u *untouched) note(sent kube.ResourceList) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	for _, info := range sent {
 		live := liveObject(info)
 		u.applied[objectName(info)] = appliedObject{
@@ -173,8 +163,6 @@ func (u *untouched) note(sent kube.ResourceList) {
 
 // annotate writes it on the record of a revision that is deployed.
 func (u *untouched) annotate(record *corev1.Secret) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	if len(u.applied) == 0 || record.Labels["status"] != string(common.StatusDeployed) {
 		return
 	}

@@ -1,14 +1,17 @@
 //! What every controller needs.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::events::Recorder;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use odoofleet_helm::Pool;
 use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 
 use crate::charts::ChartStore;
 use crate::controllers::counts::Settling;
@@ -17,6 +20,23 @@ use crate::controllers::template::Freezing;
 use crate::fleet::SharedFleet;
 use crate::lease::Permit;
 use crate::metrics::Metrics;
+
+/// A kind whose objects lie in the namespace.
+pub trait Namespaced:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
+}
 
 /// What every controller needs. Made once.
 pub struct Context {

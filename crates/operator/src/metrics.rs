@@ -255,7 +255,7 @@ mod tests {
             all.insert(labels::RETAINED_AT.to_owned(), "1700000000".to_owned());
         }
         let revision = Revision::from_labels(&all, Timestamp::UNIX_EPOCH, "1").unwrap();
-        StoredRevision { revision, retained_hosts: vec![], applied: BTreeMap::new() }
+        StoredRevision { revision, retained_hosts: vec![], left_out: BTreeMap::new() }
     }
 
     impl Metrics {
@@ -264,7 +264,7 @@ mod tests {
             let worker =
                 WorkerConfig { program: "/nonexistent".into(), namespace: "odoo".to_owned(), environment: Vec::new() };
             let pool =
-                Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_secs(1), look: Arc::new(|_| None) }).0;
+                Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_secs(1), observe: Arc::new(|_| None) }).0;
             let settings = Settings {
                 namespace: "odoo".to_owned(),
                 allowed_git_hosts: vec![],

@@ -127,7 +127,7 @@ fn pool_config(args: &RunArgs, fleet: &Arc<SharedFleet>) -> anyhow::Result<PoolC
         worker: WorkerConfig { program: args.helm_worker.clone(), namespace: args.namespace.clone(), environment },
         size: usize::from(args.workers),
         idle: WORKER_IDLE,
-        look: watches::seen::look(fleet),
+        observe: watches::seen::observe(fleet),
     })
 }
 

@@ -186,7 +186,7 @@ mod tests {
     use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use odoofleet_api::OdooEnvironment;
-    use odoofleet_api::environment::{Action, Operation};
+    use odoofleet_api::environment::Action;
     use odoofleet_api::template::WorkloadKind;
     use serde_json::json;
 
@@ -231,21 +231,6 @@ mod tests {
         fixtures::workload(WorkloadKind::Deployment, "acme-prod-web")
     }
 
-    fn operation(action: Action) -> Operation {
-        let time = Time(at(1));
-        Operation {
-            id: "1".into(),
-            action,
-            expected_revision: 1,
-            holder: "h".into(),
-            generation: 1,
-            template: None,
-            started_at: time.clone(),
-            timeout_seconds: 300,
-            valid_until: time,
-        }
-    }
-
     const POLICIES: [&str; 3] = ["Retain", "Orphan", "Delete"];
 
     #[test]
@@ -253,7 +238,7 @@ mod tests {
         for policy in POLICIES {
             let during = |stage| {
                 facts(policy, |facts| {
-                    facts.before.operation = Some(operation(Action::Install));
+                    facts.before.operation = Some(fixtures::operation(Action::Install, 1));
                     facts.task = Some(Task { operation: "1".into(), stage, by_person: true });
                 })
             };

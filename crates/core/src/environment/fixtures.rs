@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::customer::CustomerPhase;
-use odoofleet_api::environment::{Failures, OdooEnvironmentStatus};
+use odoofleet_api::environment::{Action, Failures, OdooEnvironmentStatus, Operation};
 use odoofleet_api::template::{WorkloadKind, WorkloadRole};
 use odoofleet_api::{Object, OdooEnvironment, labels};
 use serde_json::{Value, json};
@@ -31,6 +31,21 @@ pub fn environment(replicas: i32, change: impl FnOnce(&mut Value)) -> OdooEnviro
     });
     change(&mut object);
     serde_json::from_value(object).unwrap()
+}
+
+/// Operation `1`, which was handed over at the begin of time for generation 1.
+pub fn operation(action: Action, revision: i64) -> Operation {
+    Operation {
+        id: "1".into(),
+        action,
+        expected_revision: revision,
+        holder: "h".into(),
+        generation: 1,
+        template: None,
+        started_at: Time(Timestamp::UNIX_EPOCH),
+        timeout_seconds: 300,
+        valid_until: Time(Timestamp::UNIX_EPOCH),
+    }
 }
 
 /// A workload with one pod that is ready. A Deployment is Application, a StatefulSet Database.

@@ -113,22 +113,12 @@ pub fn count(status: &mut OdooEnvironmentStatus, failure: &Failure, inputs: &str
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures;
     use super::*;
     use odoofleet_api::conditions::Reason;
 
     fn begun(action: Action) -> Operation {
-        let time = Time(Timestamp::UNIX_EPOCH);
-        Operation {
-            id: "1".into(),
-            action,
-            expected_revision: 1,
-            holder: "h".into(),
-            generation: 3,
-            template: None,
-            started_at: time.clone(),
-            timeout_seconds: 300,
-            valid_until: time,
-        }
+        Operation { generation: 3, ..fixtures::operation(action, 1) }
     }
 
     #[test]

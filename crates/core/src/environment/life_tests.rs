@@ -200,17 +200,7 @@ fn an_unlock_that_cannot_work_is_not_tried_without_a_pause() {
 }
 
 fn operation(action: Action) -> Operation {
-    Operation {
-        id: "1".into(),
-        action,
-        expected_revision: 5,
-        holder: "h".into(),
-        generation: 1,
-        template: None,
-        started_at: Time(at(1)),
-        timeout_seconds: 300,
-        valid_until: Time(at(3)),
-    }
+    fixtures::operation(action, 5)
 }
 
 #[test]

@@ -87,24 +87,15 @@ fn interrupted(status: ReleaseStatus) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures;
     use super::*;
     use crate::release::{Ownership, Revision};
     use crate::task::Success;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     fn operation(action: Action) -> Operation {
-        let time = |second| Time(Timestamp::from_second(second).unwrap());
-        Operation {
-            id: "1".into(),
-            action,
-            expected_revision: 2,
-            holder: "h".into(),
-            generation: 1,
-            template: None,
-            started_at: time(0),
-            timeout_seconds: 300,
-            valid_until: time(100),
-        }
+        let valid_until = Time(Timestamp::from_second(100).unwrap());
+        Operation { valid_until, ..fixtures::operation(action, 2) }
     }
 
     fn history(number: i64, status: ReleaseStatus) -> History {

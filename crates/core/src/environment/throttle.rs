@@ -60,8 +60,9 @@ fn without_progress(status: &OdooEnvironmentStatus) -> OdooEnvironmentStatus {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-    use odoofleet_api::environment::{Action, LastFailure, Operation, ReleaseStatus};
+    use odoofleet_api::environment::{Action, LastFailure, ReleaseStatus};
 
+    use super::super::fixtures;
     use super::*;
 
     fn pending(message: &str) -> OdooEnvironmentStatus {
@@ -103,19 +104,8 @@ mod tests {
 
     #[test]
     fn what_an_announced_operation_brings_about_waits_for_its_end() {
-        let time = Time(jiff::Timestamp::UNIX_EPOCH);
-        let operation = Operation {
-            id: "1".into(),
-            action: Action::Upgrade,
-            expected_revision: 2,
-            holder: "h".into(),
-            generation: 1,
-            template: None,
-            started_at: time.clone(),
-            timeout_seconds: 300,
-            valid_until: time,
-        };
-        let written = OdooEnvironmentStatus { operation: Some(operation), ..pending("Helm upgrades revision 2") };
+        let operation = Some(fixtures::operation(Action::Upgrade, 2));
+        let written = OdooEnvironmentStatus { operation, ..pending("Helm upgrades revision 2") };
         let change = |change: fn(&mut OdooEnvironmentStatus)| {
             let mut next = written.clone();
             change(&mut next);

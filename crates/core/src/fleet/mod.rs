@@ -34,7 +34,7 @@ use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
 
 use crate::environment::references::{ObjectName, ReferencedObject};
 use crate::observed::FoundCertificate;
-use crate::release::{AppliedObject, Revision, is_older};
+use crate::release::{LeftOut, Revision, is_older};
 use crate::template::StoredVersion;
 
 pub use affected::Affected;
@@ -113,7 +113,7 @@ pub struct StoredRevision {
     /// Hosts that stay reserved for its environment.
     pub retained_hosts: Vec<String>,
     /// The objects that its operation left out, by the mark of their names.
-    pub applied: BTreeMap<u64, AppliedObject>,
+    pub left_out: BTreeMap<u64, LeftOut>,
 }
 
 /// What the picture depends on beside what is watched.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{Affected, Delta, Fleet, StoredRevision};
-use crate::release::{AppliedObject, History, Revision};
+use crate::release::{History, LeftOut, Revision};
 
 /// A release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) struct Release {
     pub history: History,
     pub retained_hosts: Vec<String>,
     /// The objects that each revision's operation left out.
-    pub applied: BTreeMap<i64, BTreeMap<u64, AppliedObject>>,
+    pub left_out: BTreeMap<i64, BTreeMap<u64, LeftOut>>,
 }
 
 impl Release {
@@ -23,10 +23,10 @@ impl Release {
     }
 
     /// Takes what a newer state of a record says of its objects, and an older one does not.
-    fn keep_applied(&mut self, known: &Self) {
-        for (number, applied) in &mut self.applied {
-            if let Some(known) = known.applied.get(number).filter(|_| applied.is_empty()) {
-                applied.clone_from(known);
+    fn keep_left_out(&mut self, known: &Self) {
+        for (number, left_out) in &mut self.left_out {
+            if let Some(known) = known.left_out.get(number).filter(|_| left_out.is_empty()) {
+                left_out.clone_from(known);
             }
         }
     }
@@ -41,10 +41,10 @@ impl Fleet {
         match delta {
             Delta::All(list) => {
                 let mut fresh: BTreeMap<String, Release> = BTreeMap::new();
-                for StoredRevision { revision, retained_hosts, applied } in list {
+                for StoredRevision { revision, retained_hosts, left_out } in list {
                     let release = fresh.entry(revision.release.clone()).or_default();
                     release.retained_hosts = retained_hosts;
-                    release.applied.insert(revision.number, applied);
+                    release.left_out.insert(revision.number, left_out);
                     release.history.upsert(revision);
                 }
                 let names: BTreeSet<String> = self.releases.keys().chain(fresh.keys()).cloned().collect();
@@ -53,16 +53,16 @@ impl Fleet {
                     if let Some(known) = self.releases.get(&name) {
                         release.history.remember(&known.history);
                         release.history.keep_newer(&known.history);
-                        release.keep_applied(known);
+                        release.keep_left_out(known);
                     }
                     self.set_release(&name, release, affected);
                 }
             }
-            Delta::Applied(StoredRevision { revision, retained_hosts, applied }) => {
+            Delta::Applied(StoredRevision { revision, retained_hosts, left_out }) => {
                 let name = revision.release.clone();
                 let mut release = self.releases.get(&name).cloned().unwrap_or_default();
                 release.retained_hosts = retained_hosts;
-                release.applied.insert(revision.number, applied);
+                release.left_out.insert(revision.number, left_out);
                 release.history.upsert(revision);
                 self.set_release(&name, release, affected);
             }
@@ -77,7 +77,7 @@ impl Fleet {
         let Some(mut release) = self.releases.get(&revision.release).cloned() else { return };
         release.history.note_applied(revision);
         release.history.remove(revision.number);
-        release.applied.remove(&revision.number);
+        release.left_out.remove(&revision.number);
         self.set_release(&revision.release, release, affected);
     }
 
@@ -86,7 +86,7 @@ impl Fleet {
         let mut affected = Affected::default();
         if let Some(mut known) = self.releases.get(release).cloned() {
             known.history.remove(number);
-            known.applied.remove(&number);
+            known.left_out.remove(&number);
             self.set_release(release, known, &mut affected);
         }
         affected

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Affected, Delta, Fleet};
 use crate::digest::mark;
-use crate::release::{AppliedObject, is_older};
+use crate::release::{LeftOut, is_older};
 
 /// An object that Helm manages, as its watch showed it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,12 +70,12 @@ impl Known {
     }
 
     /// Whether it is otherwise than an operation has left it.
-    fn differs(&self, applied: &AppliedObject) -> bool {
+    fn differs(&self, left_out: &LeftOut) -> bool {
         let same = match self.seen.generation {
-            Some(generation) => generation == applied.generation,
-            None => mark(&self.seen.resource_version) == applied.version,
+            Some(generation) => generation == left_out.generation,
+            None => mark(&self.seen.resource_version) == left_out.version,
         };
-        self.is_gone || mark(&self.seen.uid) != applied.uid || !same
+        self.is_gone || mark(&self.seen.uid) != left_out.uid || !same
     }
 }
 
@@ -122,8 +122,8 @@ impl SeenObjects {
     fn insert(&mut self, kind: &'static str, seen: Seen) -> String {
         let (key, release) = ((kind, seen.name.clone()), seen.release.clone());
         let before = self.remove(&key).filter(|before| {
-            let alike = before.seen.uid == seen.uid && before.seen.marks == seen.marks;
-            !before.is_gone && alike && seen.generation.is_some() && before.seen.generation == seen.generation
+            let same = before.seen.uid == seen.uid && before.seen.generation == seen.generation;
+            !before.is_gone && same && seen.generation.is_some()
         });
         let since = before.map(|before| before.since.unwrap_or(before.seen.resource_version));
         self.by_release.entry(release.clone()).or_default().push(key.clone());
@@ -189,13 +189,13 @@ impl Fleet {
     }
 
     fn missed_of(&self, release: &str, kind: Option<&str>) -> Option<String> {
-        let release_known = self.releases.get(release)?;
-        let newest = release_known.history.newest()?;
-        let applied = release_known.applied.get(&newest.number)?;
+        let known = self.releases.get(release)?;
+        let newest = known.history.newest()?;
+        let left_out = known.left_out.get(&newest.number)?;
         let missed = |(key, known): &(&ObjectKey, &Known)| {
-            let asked = kind.is_none_or(|kind| kind == key.0);
-            let left_out = applied.get(&known.mark).filter(|_| asked);
-            left_out.is_some_and(|left| known.differs(left)) && is_older(known.since(), &newest.resource_version)
+            kind.is_none_or(|kind| kind == key.0)
+                && left_out.get(&known.mark).is_some_and(|left_out| known.differs(left_out))
+                && is_older(known.since(), &newest.resource_version)
         };
         self.seen.of(release).find(missed).map(|(key, _)| name_of(key))
     }

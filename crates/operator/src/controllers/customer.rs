@@ -57,9 +57,9 @@ pub async fn look(name: String, ctx: Arc<Context>) -> Result<Option<Timestamp>, 
         }
         return Ok(None);
     }
-    if let Some(rest) = ctx.customer_counts.wait(&name, customer.status.as_ref(), &decision.status) {
-        let later = Timestamp::now() + rest;
-        return Ok(Some(decision.wake_at.map_or(later, |wake_at| wake_at.min(later))));
+    let (written, wake_at) = (customer.status.as_ref(), decision.wake_at);
+    if let Some(later) = ctx.customer_counts.later(&name, written, &decision.status, wake_at) {
+        return Ok(Some(later));
     }
     if customer.status.as_ref() != Some(&decision.status) {
         let written = apply_status(&ctx, customer.as_ref(), &decision.status).await;

@@ -1,23 +1,19 @@
 //! What controllers do to any of our objects: finalizers and status.
 
-use std::fmt::Debug;
-
 use kube::api::{Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 use odoofleet_api::labels;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::context::Context;
+use crate::context::{Context, Namespaced};
 use crate::watches::readable::Readable;
 
 /// Adds or removes our finalizer. The object's version is a precondition: somebody else's finalizer is never lost, and what has
 /// changed meanwhile is an error. None: the object is gone, or cannot be read.
 pub async fn set_finalizer<K>(ctx: &Context, object: &K, wanted: bool) -> kube::Result<Option<K>>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Namespaced,
 {
     let mut finalizers: Vec<&str> =
         object.finalizers().iter().map(String::as_str).filter(|f| *f != labels::FINALIZER).collect();
@@ -37,7 +33,7 @@ where
 /// object is gone, another has taken its name, or it cannot be read any more.
 pub async fn apply_status<K, S>(ctx: &Context, object: &K, status: &S) -> kube::Result<Option<K>>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Namespaced,
     S: Serialize,
 {
     let patch = json!({

@@ -76,7 +76,7 @@ mod tests {
 
     fn permit(config: &Config) -> Arc<Permit> {
         let worker = WorkerConfig { program: "/nonexistent".into(), namespace: "odoo".into(), environment: vec![] };
-        let nothing = PoolConfig { worker, size: 1, idle: Duration::ZERO, look: Arc::new(|_| None) };
+        let nothing = PoolConfig { worker, size: 1, idle: Duration::ZERO, observe: Arc::new(|_| None) };
         let client = ungated(config).unwrap();
         Arc::new(Permit::new(client, "system", "lease", "me", Pool::new(nothing).0))
     }

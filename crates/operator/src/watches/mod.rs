@@ -14,7 +14,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::CronJob;
@@ -31,7 +30,7 @@ use odoofleet_core::fleet::{Change, Delta, Item, ItemKey, ItemKind, ObjectWatch}
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use crate::context::Context;
+use crate::context::{Context, Namespaced};
 use crate::error::chain;
 use readable::{Readable, Unreadable};
 
@@ -119,8 +118,7 @@ fn items<K>(
     kind: ItemKind,
     read: impl Fn(&K) -> Option<Item> + Send + 'static,
 ) where
-    K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Default + Clone,
+    K: Namespaced,
 {
     let config = Config::default().labels(&convert::managed_by_helm());
     let item = move |object: K| Some(((kind, object.name_any()), read(&object)?));
@@ -136,8 +134,7 @@ fn collect<K, T>(
     read: impl Fn(K) -> Option<T> + Send + 'static,
     change: impl Fn(Delta<T>) -> Change + Send + 'static,
 ) where
-    K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Default + Clone,
+    K: Namespaced,
     T: Send + 'static,
 {
     let mut list = Vec::new();

@@ -1,20 +1,17 @@
 //! Our own kinds. One that cannot be read is told by name and stays what it was; all others go on.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::watcher::{Config, Event};
 use kube::{Resource, ResourceExt};
 use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
 use odoofleet_core::fleet::{Change, Delta, Kind};
-use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use super::follow;
 use super::readable::{Readable, Unreadable};
-use crate::context::Context;
+use crate::context::{Context, Namespaced};
 use crate::report;
 
 /// Follows our kinds.
@@ -31,13 +28,7 @@ fn own<K>(
     kind: Kind,
     change: impl Fn(Delta<Arc<K>>) -> Change + Send + 'static,
 ) where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
+    K: Namespaced,
 {
     let mut list: Vec<Arc<K>> = Vec::new();
     let mut listed = BTreeSet::new();

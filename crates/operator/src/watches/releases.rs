@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use odoofleet_api::labels;
 use odoofleet_core::fleet::StoredRevision;
-use odoofleet_core::release::{Revision, applied_objects};
+use odoofleet_core::release::{Revision, left_out_objects};
 
 /// Annotation on a retained release: the hosts that stay reserved for its environment, joined by commas.
 pub const RETAINED_HOSTS: &str = "odoofleet.dev/retained-hosts";
@@ -18,7 +18,7 @@ pub fn read(secret: &PartialObjectMeta<Secret>) -> Option<StoredRevision> {
     let hosts = secret.annotations().get(RETAINED_HOSTS).map(String::as_str).unwrap_or_default();
     Some(StoredRevision {
         revision: Revision::from_labels(secret.labels(), created, version)?,
-        applied: secret.annotations().get(labels::APPLIED).map(|text| applied_objects(text)).unwrap_or_default(),
+        left_out: secret.annotations().get(labels::APPLIED).map(|text| left_out_objects(text)).unwrap_or_default(),
         retained_hosts: hosts.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect(),
     })
 }

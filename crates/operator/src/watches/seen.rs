@@ -3,11 +3,9 @@
 //! Nothing waits for these watches. While one does not follow, its kind's objects are not known, and are sent with each upgrade.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
@@ -18,13 +16,12 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Config, DefaultBackoff, Event, watcher};
 use kube::{Resource, ResourceExt};
 use odoofleet_core::fleet::{Change, Delta, Seen, SeenRelease, mark_of_annotation, mark_of_label};
-use odoofleet_helm::{Look, SeenObject};
-use serde::de::DeserializeOwned;
+use odoofleet_helm::{Observe, SeenObject};
 use tokio::task::JoinSet;
 
 use super::readable::Readable;
 use super::{PAGE, convert};
-use crate::context::Context;
+use crate::context::{Context, Namespaced};
 use crate::error::chain;
 use crate::fleet::SharedFleet;
 
@@ -54,7 +51,7 @@ pub fn start(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
 }
 
 /// What the pool of Helm workers asks when one begins.
-pub fn look(fleet: &Arc<SharedFleet>) -> Look {
+pub fn observe(fleet: &Arc<SharedFleet>) -> Observe {
     let fleet = Arc::clone(fleet);
     Arc::new(move |release| fleet.with(|fleet| fleet.seen(release)).map(told))
 }
@@ -73,13 +70,7 @@ fn told(seen: SeenRelease) -> odoofleet_helm::Seen {
 
 fn kind<K>(ctx: &Arc<Context>, tasks: &mut JoinSet<()>, name: &'static str, generation: Generation)
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
+    K: Namespaced,
 {
     let allowed = format!("{}/{}", K::api_version(&()), K::kind(&()));
     if !ctx.settings.allowed_kinds.contains(&allowed) {
@@ -101,13 +92,7 @@ where
 /// Follows a kind until its watch is cut. The answer is why.
 async fn follow<K>(ctx: &Context, name: &'static str, generation: Generation, pauses: &mut DefaultBackoff) -> String
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
+    K: Namespaced,
 {
     let api = ctx.api::<Readable<PartialObjectMeta<K>>>();
     let config = Config::default().labels(&convert::managed_by_helm()).page_size(PAGE);

@@ -102,15 +102,10 @@ pub fn obstacles() -> Table {
 fn operation(facts: &mut Facts, action: Action, stage: Option<Stage>) {
     let time = |second| Time(at(second));
     facts.before.operation = Some(Operation {
-        id: "1".into(),
-        action,
-        expected_revision: 5,
-        holder: "h".into(),
         generation: 3,
-        template: None,
         started_at: time(NOW - 10),
-        timeout_seconds: 300,
         valid_until: time(NOW + 3),
+        ..fixtures::operation(action, 5)
     });
     facts.task = stage.map(|stage| Task { operation: "1".into(), stage, by_person: true });
 }

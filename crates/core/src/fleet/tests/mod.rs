@@ -138,7 +138,7 @@ fn revision(release: &str, number: i64, retained: bool) -> StoredRevision {
             resource_version: number.to_string(),
         },
         retained_hosts: vec!["a.example.com".into()],
-        applied: BTreeMap::new(),
+        left_out: BTreeMap::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::digest::mark;
-use crate::release::{AppliedObject, applied_objects};
+use crate::release::{LeftOut, left_out_objects};
 
 const KIND: &str = "Deployment.apps";
 const NAME: &str = "Deployment.apps/acme-prod-web";
@@ -28,7 +28,7 @@ fn fleet_at_two(left_out: bool) -> Fleet {
     applied(&mut fleet, environment("acme-prod", 1, &json!({})));
     let mut record = super::revision("acme-prod", 2, false);
     record.revision.resource_version = "20".into();
-    record.applied = applied_objects(
+    record.left_out = left_out_objects(
         &json!({ (NAME): { "uid": "w1", "generation": 3, "resourceVersion": "7", "leftOut": left_out } }).to_string(),
     );
     fleet.apply(Change::Releases(Delta::Applied(record)));
@@ -37,13 +37,13 @@ fn fleet_at_two(left_out: bool) -> Fleet {
 
 #[test]
 fn a_records_annotation_is_read_and_what_is_no_such_thing_says_nothing() {
-    let all = applied_objects(
+    let all = left_out_objects(
         r#"{"ConfigMap/a":{"uid":"u","resourceVersion":"5","leftOut":true},"ConfigMap/b":{"uid":"u","resourceVersion":"6"}}"#,
     );
-    let one = AppliedObject { uid: mark("u"), generation: 0, version: mark("5") };
+    let one = LeftOut { uid: mark("u"), generation: 0, version: mark("5") };
     assert_eq!(all, BTreeMap::from([(mark("ConfigMap/a"), one)]), "what was sent is asked for by nobody");
     for text in ["", "[]", "{\"a\":1}", "{"] {
-        assert!(applied_objects(text).is_empty(), "{text}");
+        assert!(left_out_objects(text).is_empty(), "{text}");
     }
 }
 
@@ -87,5 +87,8 @@ fn a_later_status_does_not_hide_when_an_object_was_touched() {
     let mut fleet = fleet_at_two(true);
     tell(&mut fleet, Delta::All(vec![web(4, 15)]));
     tell(&mut fleet, Delta::Applied(web(4, 40)));
+    assert_eq!(fleet.missed("acme-prod").as_deref(), Some(NAME));
+    // Its controller numbers each change of it in an annotation.
+    tell(&mut fleet, Delta::Applied(Seen { marks: Box::new([1]), ..web(4, 41) }));
     assert_eq!(fleet.missed("acme-prod").as_deref(), Some(NAME));
 }

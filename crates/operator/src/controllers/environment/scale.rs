@@ -1,19 +1,15 @@
 //! Scaling workloads through their `scale` subresource, and suspending CronJobs. Helm is not asked.
 
-use std::fmt::Debug;
-
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
+use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource};
 use odoofleet_api::labels;
 use odoofleet_api::template::WorkloadKind;
 use odoofleet_core::environment::scaling::{ScaleStep, Scaling};
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::context::Context;
+use crate::context::{Context, Namespaced};
 
 /// Carries out a scaling. What has vanished meanwhile is no error.
 pub async fn apply(ctx: &Context, step: &ScaleStep) -> Result<(), (String, kube::Error)> {
@@ -34,7 +30,7 @@ pub async fn apply(ctx: &Context, step: &ScaleStep) -> Result<(), (String, kube:
 
 async fn scale<K>(ctx: &Context, scaling: &Scaling) -> kube::Result<()>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Namespaced,
 {
     let api: Api<K> = ctx.api();
     // First remembered, then taken down: a crash in between forgets nothing.

@@ -76,9 +76,9 @@ pub async fn look(name: String, ctx: Arc<Context>) -> Result<Option<Timestamp>, 
             }
         }
     }
-    if let Some(rest) = ctx.template_counts.wait(&name, template.status.as_ref(), &decision.status) {
-        let later = Timestamp::now() + rest;
-        return Ok(Some(decision.wake_at.map_or(later, |wake_at| wake_at.min(later))));
+    let (written, wake_at) = (template.status.as_ref(), decision.wake_at);
+    if let Some(later) = ctx.template_counts.later(&name, written, &decision.status, wake_at) {
+        return Ok(Some(later));
     }
     if template.status.as_ref() != Some(&decision.status) {
         let written = apply_status(&ctx, template.as_ref(), &decision.status).await;

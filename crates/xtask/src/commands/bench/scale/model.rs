@@ -175,7 +175,7 @@ impl Model {
             Change::Releases(Delta::Applied(StoredRevision {
                 revision,
                 retained_hosts: Vec::new(),
-                applied: BTreeMap::new(),
+                left_out: BTreeMap::new(),
             })),
             Change::Objects(ObjectWatch::CustomersSecrets, Delta::Applied(passwords(wanted, &version))),
         ];
