@@ -167,24 +167,26 @@ async fn names_are_label_values_but_older_objects_stay_editable() -> Result {
         world.apply(&named(object, 63)).await?;
     }
 
-    // The kind as it was before the rule, under a group of its own, so that no other scenario sees it.
+    // The kind as it was before the rule, under names and a group of its own: for as long as it is there, whoever
+    // else asks kubectl for `odootemplate` must get the operator's.
     let crd = std::fs::read_to_string(world.setup.repo.join("crds/odootemplates.odoofleet.dev.yaml"))?;
     let group = format!("names-{:x}.example", std::process::id());
     let mut crd: Value = serde_saphyr::from_str(&crd.replace("odoofleet.dev", &group))?;
-    crd["spec"]["names"]["categories"] = json!([]);
-    crd["spec"]["names"]["shortNames"] = json!([]);
+    crd["spec"]["names"] = json!({ "kind": "OldTemplate", "listKind": "OldTemplateList", "plural": "oldtemplates", "singular": "oldtemplate" });
     let rules = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         .as_object_mut()
         .and_then(|schema| schema.remove("x-kubernetes-validations"))
         .expect("the kind has a rule");
     let file = tempfile::NamedTempFile::with_suffix(".json")?;
     let file_name = file.path().to_string_lossy().into_owned();
-    let kind = format!("odootemplates.{group}");
+    let kind = format!("oldtemplates.{group}");
+    crd["metadata"]["name"] = json!(kind);
     std::fs::write(&file, crd.to_string())?;
     world.kubectl(&["apply", "--server-side", "-f", &file_name]).await?;
     world.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &format!("crd/{kind}")]).await?;
     let mut old = named(e2e::template("small", "1"), 70);
     old["apiVersion"] = json!(format!("{group}/v1alpha1"));
+    old["kind"] = json!("OldTemplate");
     old["metadata"]["namespace"] = json!(world.namespace);
     old["metadata"]["finalizers"] = json!([format!("{group}/cleanup")]);
     std::fs::write(&file, old.to_string())?;

@@ -1,31 +1,22 @@
 //! One scenario's world.
 
-use std::fmt::Debug;
+mod objects;
+mod operator;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use futures::{StreamExt, TryStreamExt};
-use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
-use kube::api::{Patch, PatchParams};
+use anyhow::{Context, Result, ensure};
 use kube::config::{Cluster, KubeConfigOptions, Kubeconfig};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config as WatchConfig, watcher};
-use kube::{Api, Client, Config, Resource};
-use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
-use rustix::process::{Pid, Signal};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use kube::{Client, Config};
+use odoofleet_api::OdooEnvironment;
+use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::audit::{Audit, AuditEntry};
 use crate::chart::Chart;
 use crate::objects::{customer, template};
 use crate::proxy::Proxy;
-use crate::rival::Rival;
 
 /// How long a scenario waits for what should happen. Generous: a wait that is over ends at once.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -234,248 +225,6 @@ impl World {
         &self.system
     }
 
-    /// The operator's log so far.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("operator.log")).unwrap_or_default()
-    }
-
-    /// Starts the operator under its own ServiceAccount, and waits until it is ready.
-    pub async fn run_operator(&mut self) -> Result<()> {
-        let port = free_port()?;
-        self.operator = Some(self.spawn_operator("operator.log", port)?);
-        std::fs::write(self.folder.path().join("port"), port.to_string())?;
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.operator.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
-                bail!("the operator ended ({status}):\n{}", self.log());
-            }
-            if self.get("/ready").await.is_ok_and(|answer| answer.starts_with("ready")) {
-                return Ok(());
-            }
-            ensure!(tokio::time::Instant::now() < deadline, "the operator is not ready:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// Starts another operator beside the first. It is in no hurry: the first one leads.
-    pub fn run_rival(&self) -> Result<Rival> {
-        let port = free_port()?;
-        let child = self.spawn_operator("rival.log", port)?;
-        Ok(Rival::new(child, port, self.folder.path().join("rival.log"), self.http.clone()))
-    }
-
-    fn spawn_operator(&self, log: &str, port: u16) -> Result<Child> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join(log))?;
-        let mut command = Command::new(self.setup.bin.join("odoofleet"));
-        command.env_clear().env("KUBECONFIG", self.operator_kubeconfig()).env("RUST_LOG", "info,odoofleet=debug");
-        command.args([
-            "run",
-            "--log-format",
-            "text",
-            "--namespace",
-            &self.namespace,
-            "--system-namespace",
-            &self.system,
-        ]);
-        command.arg("--helm-worker").arg(self.setup.bin.join("odoofleet-helm-worker"));
-        command.arg("--charts-dir").arg(&self.setup.charts).arg("--cache-dir").arg(self.folder.path().join("cache"));
-        command.args(["--listen", &format!("127.0.0.1:{port}")]).args(&self.flags);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        command.spawn().context("the operator does not start")
-    }
-
-    /// Tells the operator to stop, as Kubernetes would.
-    pub fn terminate_operator(&self) -> Result<()> {
-        self.signal_operator(Signal::TERM)
-    }
-
-    /// Sends a signal to the operator: `STOP` and `CONT` are a pause of its machine.
-    pub fn signal_operator(&self, signal: Signal) -> Result<()> {
-        let child = self.operator.as_ref().context("no operator runs")?;
-        Ok(rustix::process::kill_process(Pid::from_child(child), signal)?)
-    }
-
-    /// Waits until the operator has ended by itself.
-    pub async fn wait_operator_end(&mut self) -> Result<ExitStatus> {
-        let mut child = self.operator.take().context("no operator runs")?;
-        Ok(tokio::task::spawn_blocking(move || child.wait()).await??)
-    }
-
-    /// Stops the operator as Kubernetes would, and waits for its end.
-    pub async fn stop_operator(&mut self) -> Result<()> {
-        if self.operator.is_some() {
-            self.terminate_operator()?;
-        }
-        let Some(mut child) = self.operator.take() else { return Ok(()) };
-        tokio::task::spawn_blocking(move || child.wait()).await??;
-        Ok(())
-    }
-
-    /// Kills the operator without a warning.
-    pub async fn kill_operator(&mut self) -> Result<()> {
-        let Some(mut child) = self.operator.take() else { return Ok(()) };
-        child.kill()?;
-        tokio::task::spawn_blocking(move || child.wait()).await??;
-        Ok(())
-    }
-
-    /// Process ids of the operator's Helm workers.
-    pub fn workers(&self) -> Vec<i32> {
-        let Some(operator) = &self.operator else { return Vec::new() };
-        let children =
-            std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", operator.id())).unwrap_or_default();
-        // Children of other threads stand in other files; the process's own threads are few.
-        let mut all: Vec<i32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-        if let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", operator.id())) {
-            for thread in threads.flatten() {
-                let text = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-                all.extend(text.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
-            }
-        }
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    /// A figure from /metrics; 0 if it is not there.
-    pub async fn metric(&self, name: &str) -> Result<f64> {
-        let text = self.get("/metrics").await?;
-        let lines = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
-        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
-    }
-
-    /// Asks the operator's own server.
-    pub async fn get(&self, path: &str) -> Result<String> {
-        let port = std::fs::read_to_string(self.folder.path().join("port"))?;
-        Ok(self.http.get(format!("http://127.0.0.1:{port}{path}")).send().await?.text().await?)
-    }
-
-    /// What the operator and its workers asked the API server in the namespace of the environments since a moment.
-    pub async fn requests_since(&self, moment: Timestamp) -> Result<Vec<AuditEntry>> {
-        let user = format!("system:serviceaccount:{}:{}", self.system, self.service_account().await?);
-        Audit::of(&self.setup).since(moment, &user, &self.namespace)
-    }
-
-    /// The namespace's objects of a kind, as an administrator.
-    pub fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    /// Applies an object as `kubectl apply --server-side` does. The error is the API server's sentence.
-    pub async fn apply(&self, object: &Value) -> Result<()> {
-        let (kind, name) =
-            (object["kind"].as_str().unwrap_or_default(), object["metadata"]["name"].as_str().unwrap_or_default());
-        let params = PatchParams::apply("e2e").force();
-        let patch = Patch::Apply(object);
-        match kind {
-            "OdooCustomer" => self.api::<OdooCustomer>().patch(name, &params, &patch).await.map(drop)?,
-            "OdooTemplate" => self.api::<OdooTemplate>().patch(name, &params, &patch).await.map(drop)?,
-            "OdooEnvironment" => self.api::<OdooEnvironment>().patch(name, &params, &patch).await.map(drop)?,
-            "Secret" => self.api::<Secret>().patch(name, &params, &patch).await.map(drop)?,
-            "ConfigMap" => self.api::<ConfigMap>().patch(name, &params, &patch).await.map(drop)?,
-            "Service" => self.api::<Service>().patch(name, &params, &patch).await.map(drop)?,
-            "Pod" => self.api::<Pod>().patch(name, &params, &patch).await.map(drop)?,
-            other => bail!("kind {other} is not applied here"),
-        }
-        Ok(())
-    }
-
-    /// Changes an object by a merge patch.
-    pub async fn patch<K>(&self, name: &str, patch: Value) -> Result<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-        K::DynamicType: Default,
-    {
-        Ok(self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?)
-    }
-
-    /// Keeps a chart where template `small` looks for it.
-    pub async fn put_chart(&self, chart: &Chart) -> Result<()> {
-        use base64::Engine as _;
-        let data = base64::engine::general_purpose::STANDARD.encode(chart.archive()?);
-        self.apply(&json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "small-chart" }, "binaryData": { "chart.tgz": data } })).await
-    }
-
-    /// Waits until an object is as `ready` says. The error shows the object as it is.
-    pub async fn wait<K>(&self, name: &str, what: &str, ready: impl Fn(&K) -> bool) -> Result<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + serde::Serialize
-            + 'static,
-        K::DynamicType: Default,
-    {
-        let config = WatchConfig::default().fields(&format!("metadata.name={name}"));
-        let mut objects = std::pin::pin!(watcher(self.api::<K>(), config).default_backoff().applied_objects());
-        let mut last = None;
-        let waited = tokio::time::timeout(self.patience, async {
-            while let Some(object) = objects.try_next().await? {
-                if ready(&object) {
-                    return Ok(object);
-                }
-                last = Some(object);
-            }
-            Err(anyhow!("the watch ended"))
-        });
-        match waited.await {
-            Ok(result) => result,
-            Err(_) => bail!(
-                "{name} did not become {what}; it is {}\nlog:\n{}",
-                last.map_or_else(
-                    || "not there".to_owned(),
-                    |object| serde_json::to_string_pretty(&object).unwrap_or_default()
-                ),
-                tail(&self.log())
-            ),
-        }
-    }
-
-    /// Waits until an environment is in a phase for a reason, at its present generation.
-    pub async fn wait_reason(&self, name: &str, phase: &str, reason: &str) -> Result<Environment> {
-        self.wait(name, &format!("{phase}/{reason}"), |environment: &Environment| {
-            is_observed(environment) && phase_of(environment) == phase && reason_of(environment) == reason
-        })
-        .await
-    }
-
-    /// Waits until an environment is ready in a phase, at its present generation.
-    pub async fn wait_phase(&self, name: &str, phase: &str) -> Result<Environment> {
-        self.wait(name, phase, |environment: &Environment| {
-            is_observed(environment) && phase_of(environment) == phase && condition(environment, "Ready") == "True"
-        })
-        .await
-    }
-
-    /// Waits until an object is gone.
-    pub async fn wait_gone<K>(&self, name: &str) -> Result<()>
-    where
-        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
-        K::DynamicType: Default,
-    {
-        let config = WatchConfig::default().fields(&format!("metadata.name={name}"));
-        let api = self.api::<K>();
-        let mut events = std::pin::pin!(watcher(api.clone(), config).default_backoff());
-        let gone = async {
-            while let Some(event) = events.next().await {
-                let _ = event;
-                if api.get_opt(name).await?.is_none() {
-                    return Ok(());
-                }
-            }
-            Err(anyhow!("the watch ended"))
-        };
-        tokio::time::timeout(self.patience, gone)
-            .await
-            .map_err(|_| anyhow!("{name} is still there\nlog:\n{}", tail(&self.log())))?
-    }
-
     /// Runs kubectl as an administrator and returns what it prints.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         self.tool("kubectl", arguments).await
@@ -522,34 +271,4 @@ fn kubeconfig_with_token(cluster: &Cluster, token: &Path) -> String {
         "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
     });
     config.to_string()
-}
-
-fn is_observed(environment: &Environment) -> bool {
-    environment.status.as_ref().and_then(|status| status.observed_generation) == environment.metadata.generation
-}
-
-fn phase_of(environment: &Environment) -> String {
-    environment.status.as_ref().and_then(|status| status.phase).map(|phase| format!("{phase:?}")).unwrap_or_default()
-}
-
-fn reason_of(environment: &Environment) -> String {
-    environment.status.as_ref().and_then(|status| status.reason.as_ref()).map(ToString::to_string).unwrap_or_default()
-}
-
-fn condition(environment: &Environment, type_: &str) -> String {
-    let conditions = environment.status.iter().flat_map(|status| &status.conditions);
-    conditions
-        .filter(|condition| condition.type_ == type_)
-        .map(|condition| condition.status.clone())
-        .next()
-        .unwrap_or_default()
-}
-
-fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
-}
-
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -422,5 +422,5 @@ pub(super) fn held_by_helm(newest: &Revision, until: Timestamp) -> Finding {
 }
 
 #[cfg(test)]
-#[path = "life_tests.rs"]
+#[path = "life_tests/mod.rs"]
 mod tests;

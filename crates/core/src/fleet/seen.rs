@@ -1,6 +1,7 @@
 //! How the objects of releases were last seen, as far as it tells whether somebody has touched them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::{Affected, Delta, Fleet};
 use crate::digest::mark;
@@ -45,56 +46,72 @@ pub fn mark_of_annotation(key: &str, value: &str) -> u64 {
 }
 
 /// Kind and name: `Deployment.apps`, `acme-prod-web`.
-type ObjectKey = (&'static str, String);
+type ObjectKey = (&'static str, Arc<str>);
 
 /// `Deployment.apps/acme-prod-web`.
 fn name_of((kind, name): &ObjectKey) -> String {
     format!("{kind}/{name}")
 }
 
-/// An object, and since when it is as it is.
+/// An object, and since when it is as it is. There are some twenty for each environment, so nothing is held twice.
 #[derive(Debug)]
 struct Known {
-    seen: Seen,
+    release: Arc<str>,
+    uid: Box<str>,
+    generation: Option<i64>,
+    resource_version: Box<str>,
+    marks: Box<[u64]>,
     /// Mark of kind and name, by which records know it.
     mark: u64,
     /// The first version in which it was as it is now, if that is an earlier one.
-    since: Option<String>,
+    since: Option<Box<str>>,
     /// It was deleted then.
     is_gone: bool,
 }
 
 impl Known {
     fn since(&self) -> &str {
-        self.since.as_ref().unwrap_or(&self.seen.resource_version)
+        self.since.as_ref().unwrap_or(&self.resource_version)
     }
 
     /// Whether it is otherwise than an operation has left it.
     fn differs(&self, left_out: &LeftOut) -> bool {
-        let same = match self.seen.generation {
+        let same = match self.generation {
             Some(generation) => generation == left_out.generation,
-            None => mark(&self.seen.resource_version) == left_out.version,
+            None => mark(&self.resource_version) == left_out.version,
         };
-        self.is_gone || mark(&self.seen.uid) != left_out.uid || !same
+        self.is_gone || mark(&self.uid) != left_out.uid || !same
+    }
+
+    fn seen(&self, (_, name): &ObjectKey) -> Seen {
+        Seen {
+            release: self.release.as_ref().to_owned(),
+            name: name.as_ref().to_owned(),
+            uid: self.uid.as_ref().to_owned(),
+            generation: self.generation,
+            resource_version: self.resource_version.as_ref().to_owned(),
+            marks: self.marks.clone(),
+        }
     }
 }
 
 /// What the watches of objects' metadata have shown.
 #[derive(Debug, Default)]
 pub(super) struct SeenObjects {
-    objects: HashMap<ObjectKey, Known>,
-    by_release: HashMap<String, Vec<ObjectKey>>,
+    objects: HashMap<ObjectKey, Box<Known>>,
+    by_release: HashMap<Arc<str>, Vec<ObjectKey>>,
     /// Kinds whose watches follow: after a start, and when one was lost, nothing is known until it has listed everything.
     follows: BTreeSet<&'static str>,
 }
 
 impl SeenObjects {
     /// The releases of what has changed.
-    fn apply(&mut self, kind: &'static str, delta: Delta<Seen>) -> BTreeSet<String> {
+    fn apply(&mut self, kind: &'static str, delta: Delta<Seen>) -> BTreeSet<Arc<str>> {
         match delta {
             Delta::All(list) => {
                 let listed: BTreeSet<String> = list.iter().map(|seen| seen.name.clone()).collect();
-                let of_kind = self.objects.keys().filter(|(known, name)| *known == kind && !listed.contains(name));
+                let gone = |(known, name): &&ObjectKey| *known == kind && !listed.contains(name.as_ref());
+                let of_kind = self.objects.keys().filter(gone);
                 for key in of_kind.cloned().collect::<Vec<_>>() {
                     self.remove(&key);
                 }
@@ -104,7 +121,7 @@ impl SeenObjects {
             Delta::Applied(seen) => BTreeSet::from([self.insert(kind, seen)]),
             Delta::Deleted(seen) => {
                 // Who was deleted before an upgrade was over has to be made again by it.
-                let key = (kind, seen.name.clone());
+                let key = (kind, seen.name.as_str().into());
                 let release = self.insert(kind, seen);
                 if let Some(known) = self.objects.get_mut(&key) {
                     known.is_gone = true;
@@ -113,31 +130,42 @@ impl SeenObjects {
                 BTreeSet::from([release])
             }
             Delta::Forgotten(name) => {
-                self.remove(&(kind, name));
+                self.remove(&(kind, name.into()));
                 BTreeSet::new()
             }
         }
     }
 
-    fn insert(&mut self, kind: &'static str, seen: Seen) -> String {
-        let (key, release) = ((kind, seen.name.clone()), seen.release.clone());
+    fn insert(&mut self, kind: &'static str, seen: Seen) -> Arc<str> {
+        let key: ObjectKey = (kind, seen.name.into());
         let before = self.remove(&key).filter(|before| {
-            let same = before.seen.uid == seen.uid && before.seen.generation == seen.generation;
+            let same = *before.uid == *seen.uid && before.generation == seen.generation;
             !before.is_gone && same && seen.generation.is_some()
         });
-        let since = before.map(|before| before.since.unwrap_or(before.seen.resource_version));
-        self.by_release.entry(release.clone()).or_default().push(key.clone());
-        let mark = mark(&name_of(&key));
-        self.objects.insert(key, Known { seen, mark, since, is_gone: false });
+        let since = before.map(|before| before.since.unwrap_or(before.resource_version));
+        let known = self.by_release.get_key_value(seen.release.as_str()).map(|(release, _)| Arc::clone(release));
+        let release = known.unwrap_or_else(|| seen.release.into());
+        self.by_release.entry(Arc::clone(&release)).or_default().push(key.clone());
+        let known = Known {
+            release: Arc::clone(&release),
+            uid: seen.uid.into(),
+            generation: seen.generation,
+            resource_version: seen.resource_version.into(),
+            marks: seen.marks,
+            mark: mark(&name_of(&key)),
+            since,
+            is_gone: false,
+        };
+        self.objects.insert(key, Box::new(known));
         release
     }
 
-    fn remove(&mut self, key: &ObjectKey) -> Option<Known> {
+    fn remove(&mut self, key: &ObjectKey) -> Option<Box<Known>> {
         let known = self.objects.remove(key)?;
-        if let Some(names) = self.by_release.get_mut(&known.seen.release) {
+        if let Some(names) = self.by_release.get_mut(&known.release) {
             names.retain(|known| known != key);
             if names.is_empty() {
-                self.by_release.remove(&known.seen.release);
+                self.by_release.remove(&known.release);
             }
         }
         Some(known)
@@ -146,7 +174,7 @@ impl SeenObjects {
     /// The objects of a release of kinds whose watches follow.
     fn of(&self, release: &str) -> impl Iterator<Item = (&ObjectKey, &Known)> {
         let keys = self.by_release.get(release).into_iter().flatten().filter(|(kind, _)| self.follows.contains(kind));
-        keys.filter_map(|key| Some((key, self.objects.get(key)?)))
+        keys.filter_map(|key| Some((key, self.objects.get(key)?.as_ref())))
     }
 
     /// Forgets what was deleted of a release that is gone.
@@ -162,11 +190,11 @@ impl SeenObjects {
 impl Fleet {
     pub(super) fn apply_seen(&mut self, kind: &'static str, delta: Delta<Seen>, affected: &mut Affected) {
         for release in self.seen.apply(kind, delta) {
-            if !self.releases.contains_key(&release) {
+            if !self.releases.contains_key(release.as_ref()) {
                 self.seen.forget_gone(&release);
             } else if self.missed_of(&release, Some(kind)).is_some() {
                 // Nobody else is looked at because of it: whoever acts asks.
-                affected.environments.extend(self.by_release.of(&release).cloned());
+                affected.environments.extend(self.by_release.of(release.as_ref()).cloned());
             }
         }
     }
@@ -178,7 +206,7 @@ impl Fleet {
         Some(SeenRelease {
             revision: deployed.number,
             resource_version: deployed.resource_version.clone(),
-            objects: objects.map(|(key, known)| (name_of(key), known.seen.clone())).collect(),
+            objects: objects.map(|(key, known)| (name_of(key), known.seen(key))).collect(),
         })
     }
 
