@@ -19,6 +19,11 @@ mod watches;
 use args::{Cli, Command};
 use clap::Parser;
 
+/// Takes a fifth less memory than the system's after ten thousand objects were listed (ADR 21).
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Crds => print_crds(),
