@@ -1,7 +1,5 @@
 //! Many requests to the API server at once: a process of kubectl for each would cost more than the request.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -9,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
-use crate::exec;
+use super::proxy::Proxy;
 use crate::layout::Kube;
 
 /// Connections that are kept.
@@ -18,32 +16,14 @@ const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The API server, by a proxy that knows the administrator's certificate.
 pub struct Api {
-    proxy: Child,
-    url: String,
+    proxy: Proxy,
     agent: ureq::Agent,
-}
-
-impl Drop for Api {
-    fn drop(&mut self) {
-        let _ = self.proxy.kill();
-        let _ = self.proxy.wait();
-    }
 }
 
 impl Api {
     /// Starts the proxy.
     pub fn open(kube: &Kube) -> Result<Self> {
-        let mut command = kube.kubectl();
-        command.args(["proxy", "--port=0"]).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut proxy = exec::spawn(&mut command)?;
-        let mut line = String::new();
-        if let Some(stdout) = proxy.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        let Some(address) = line.trim().strip_prefix("Starting to serve on ") else {
-            let _ = proxy.kill();
-            bail!("kubectl proxy said \"{}\"", line.trim());
-        };
+        let proxy = Proxy::open(kube, [""; 0])?;
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(ANSWERED_WITHIN))
             .http_status_as_error(false)
@@ -52,7 +32,7 @@ impl Api {
             .proxy(None)
             .build()
             .new_agent();
-        Ok(Self { proxy, url: format!("http://{address}"), agent })
+        Ok(Self { proxy, agent })
     }
 
     /// Reads what lies at a path.
@@ -73,7 +53,7 @@ impl Api {
     }
 
     fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.url)
+        format!("{}{path}", self.proxy.url)
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::fleet::{Fleet, NAMESPACE, values};
-use super::lab::Lab;
+use super::lab::{self, Lab};
 use crate::exec;
 
 /// The namespace of the CLI's releases.
@@ -24,18 +24,9 @@ pub struct Cli<'a> {
 }
 
 impl<'a> Cli<'a> {
-    /// Makes the namespace, with the labels that make the API server check as much as in the operator's, and a file of
-    /// values for each release: those that the operator gave to its own.
+    /// Makes the namespace, and a file of values for each release: those that the operator gave to its own.
     pub fn prepare(lab: &'a Lab, fleet: &'a Fleet) -> Result<Self> {
-        let namespace = json!({
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": CLI_NAMESPACE, "labels": {
-                "odoofleet.dev/managed": "true",
-                "pod-security.kubernetes.io/enforce": "restricted",
-            }},
-        });
-        lab.kube().apply(&namespace.to_string())?;
+        lab.kube().apply(&lab::namespace(CLI_NAMESPACE).to_string())?;
         let cli = Self { lab, fleet, folder: lab.scratch("cli")? };
         cli.write_values(0)?;
         Ok(cli)
@@ -131,6 +122,8 @@ pub fn change_file(file: &Path, change: u32) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

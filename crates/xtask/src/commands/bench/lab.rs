@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{audit, proc, watch};
+use super::{audit, flux, proc, watch};
 use crate::cluster::ports::Ports;
 use crate::cluster::{self, ControlPlane};
 use crate::layout::{Kube, Layout};
@@ -105,7 +106,35 @@ impl Lab {
         Ok(ctr)
     }
 
-    /// Ends a part of the control plane. It stays away.
+    /// Starts one more program beside the others.
+    pub fn start_part(&self, name: &str, command: &Command) -> Result<()> {
+        self.daemons.ensure(name, command).map(|_| ())
+    }
+
+    /// Waits until a program that was started here has said something.
+    pub fn wait_for_part(&self, name: &str, limit: Duration, said: &str) -> Result<()> {
+        let log = self.daemons.log(name);
+        self.daemons.wait(name, limit, || std::fs::read_to_string(&log).is_ok_and(|text| text.contains(said)))
+    }
+
+    /// CPU time of a program that was started here.
+    pub fn cpu_of_part(&self, name: &str) -> Result<Duration> {
+        self.pid(name).map(proc::cpu)
+    }
+
+    /// The most memory that a program that was started here ever had.
+    pub fn peak_memory_of_part(&self, name: &str) -> Result<u64> {
+        proc::peak_memory(self.pid(name)?).ok_or_else(|| anyhow!("{name} does not run"))
+    }
+
+    /// A program that is the cluster's administrator.
+    pub fn with_kubeconfig(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", self.layout.kubeconfig());
+        command
+    }
+
+    /// Ends a part of the control plane, or what was started beside it. It stays away.
     pub fn stop_part(&self, name: &str) -> Result<()> {
         self.daemons.stop(name).map(|_| ())
     }
@@ -243,8 +272,21 @@ impl Drop for Lab {
     }
 }
 
+/// A namespace in which the API server checks as much as in the operator's.
+pub fn namespace(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": {
+            "odoofleet.dev/managed": "true",
+            "pod-security.kubernetes.io/enforce": "restricted",
+        }},
+    })
+}
+
 fn stop(daemons: &Daemons) -> Result<()> {
     daemons.stop(operator::DAEMON)?;
+    daemons.stop(flux::DAEMON)?;
     cluster::stop(daemons).map(|_| ())
 }
 

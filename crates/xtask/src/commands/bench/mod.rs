@@ -1,6 +1,8 @@
 //! `bench`: how fast the operator is, beside the Helm CLI in the same cluster.
 
-use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
 
 use crate::ui;
 
@@ -9,9 +11,11 @@ mod audit;
 mod cli;
 mod failure;
 mod fleet;
+mod flux;
 mod lab;
 mod power;
 mod proc;
+mod proxy;
 mod rates;
 mod real;
 mod report;
@@ -40,6 +44,9 @@ pub struct Args {
     /// Most Helm workers at once.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
+    /// Measure Flux's helm-controller as well: the program. What it needs of Flux besides is made here.
+    #[arg(long, value_name = "PATH")]
+    flux: Option<PathBuf>,
     /// Print the table as Markdown.
     #[arg(long)]
     markdown: bool,
@@ -66,8 +73,11 @@ fn compare(args: &Args) -> Result<()> {
     if !cfg!(target_os = "linux") {
         bail!("`bench` reads the processes' CPU time and memory from /proc, which only Linux has");
     }
+    let flux =
+        args.flux.as_deref().map(|path| path.canonicalize().with_context(|| format!("there is no {}", path.display())));
+    let flux = flux.transpose()?;
     let mut lab = Lab::start(args.workers, None)?;
-    let measured = measure(&mut lab, &Fleet::new(args.environments));
+    let measured = measure(&mut lab, &Fleet::new(args.environments), flux.as_deref());
     finish(lab, measured, args.markdown)
 }
 
@@ -87,12 +97,10 @@ fn finish(lab: Lab, measured: Result<Report>, markdown: bool) -> Result<()> {
 }
 
 /// All measurements, in an order in which each begins with what it needs.
-fn measure(lab: &mut Lab, fleet: &Fleet) -> Result<Report> {
-    let mut report = Report::new(["measured", "OdooFleet", "Helm CLI", "goal"]);
-    ui::heading("Installs");
-    rates::installs(lab, fleet, &mut report)?;
-    ui::heading("Changes");
-    rates::changes(lab, fleet, &mut report)?;
+fn measure(lab: &mut Lab, fleet: &Fleet, flux: Option<&Path>) -> Result<Report> {
+    let columns = ["measured", "OdooFleet", "Helm CLI"].into_iter().chain(flux.map(|_| flux::DAEMON)).chain(["goal"]);
+    let mut report = Report::new(columns);
+    rates::measure(lab, fleet, flux, &mut report)?;
     ui::heading("Single changes");
     single::warm(lab, fleet, &mut report)?;
     ui::heading("Restart");

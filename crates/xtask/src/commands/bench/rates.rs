@@ -1,16 +1,18 @@
-//! All installs and all changes, by the operator and by the CLI.
+//! All installs and all changes, by each side.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::cli::{CLI_NAMESPACE, Cli};
 use super::fleet::{Fleet, NAMESPACE};
+use super::flux::{self, FLUX_NAMESPACE, Flux};
 use super::lab::Lab;
 use super::proc;
 use super::report::Report;
-use super::stats::seconds;
+use super::stats::{mebibytes, seconds};
 use super::watch::{self, Deployed, Environment, Watch};
 use crate::{exec, ui};
 
@@ -28,6 +30,13 @@ struct Run {
     others: f64,
 }
 
+/// The same work by each side.
+struct Sides {
+    ours: OperatorRun,
+    cli: Run,
+    flux: Option<Run>,
+}
+
 /// What the operator's side has beyond that.
 struct OperatorRun {
     run: Run,
@@ -37,8 +46,24 @@ struct OperatorRun {
     kubectl: Duration,
 }
 
+/// Installs all, and changes one value of all: the operator, the CLI, and helm-controller if its program is given.
+pub fn measure(lab: &mut Lab, fleet: &Fleet, flux: Option<&Path>, report: &mut Report) -> Result<()> {
+    ui::heading("Installs");
+    let mut installs = installs(lab, fleet)?;
+    ui::heading("Changes");
+    let mut changes = changes(lab, fleet)?;
+    let peak = flux.map(|program| with_flux(lab, fleet, program, &mut installs, &mut changes)).transpose()?;
+    installs.tell(report, "install", fleet.size(), "≥ 1.3× the CLI");
+    changes.tell(report, "change", fleet.size(), "≥ 2.2× the CLI");
+    if let Some(peak) = peak {
+        let what = format!("peak memory of {}", flux::DAEMON);
+        report.row(vec![what, String::new(), String::new(), mebibytes(peak), String::new()]);
+    }
+    Ok(())
+}
+
 /// Installs all.
-pub fn installs(lab: &mut Lab, fleet: &Fleet, report: &mut Report) -> Result<()> {
+fn installs(lab: &mut Lab, fleet: &Fleet) -> Result<Sides> {
     let kube = lab.kube();
     kube.apply(&fleet.base())?;
     exec::output(kube.kubectl().args([
@@ -57,12 +82,11 @@ pub fn installs(lab: &mut Lab, fleet: &Fleet, report: &mut Report) -> Result<()>
     let cli = Cli::prepare(lab, fleet)?;
     let theirs = by_cli(lab, fleet, 1, || cli.install_all())?;
     lab.settle(CLI_NAMESPACE, fleet.size())?;
-    tell(report, "install", fleet.size(), &ours, &theirs, "≥ 1.3× the CLI");
-    Ok(())
+    Ok(Sides { ours, cli: theirs, flux: None })
 }
 
 /// Changes one value of all.
-pub fn changes(lab: &mut Lab, fleet: &Fleet, report: &mut Report) -> Result<()> {
+fn changes(lab: &mut Lab, fleet: &Fleet) -> Result<Sides> {
     let cli = Cli::of(lab, fleet)?;
     cli.write_values(1)?;
     let theirs = by_cli(lab, fleet, 2, || cli.upgrade_all())?;
@@ -70,8 +94,18 @@ pub fn changes(lab: &mut Lab, fleet: &Fleet, report: &mut Report) -> Result<()> 
     let ours = by_operator(lab, fleet, 1)?;
     lab.note_memory();
     lab.settle(NAMESPACE, fleet.size())?;
-    tell(report, "change", fleet.size(), &ours, &theirs, "≥ 2× the CLI");
-    Ok(())
+    Ok(Sides { ours, cli: theirs, flux: None })
+}
+
+/// Both by helm-controller, after the others. Returns the most memory that it had.
+fn with_flux(lab: &Lab, fleet: &Fleet, program: &Path, installs: &mut Sides, changes: &mut Sides) -> Result<u64> {
+    let (flux, cli) = (Flux::start(lab, fleet, program)?, Cli::of(lab, fleet)?);
+    for (change, sides) in [(0, installs), (1, changes)] {
+        cli.write_values(change)?;
+        sides.flux = Some(by_flux(lab, fleet, &flux, &flux.manifest(&cli)?, i64::from(change) + 1)?);
+        lab.settle(FLUX_NAMESPACE, fleet.size())?;
+    }
+    flux.peak_memory()
 }
 
 /// Applies all environments and waits for them. The first change is the second revision.
@@ -115,6 +149,21 @@ fn by_cli(lab: &Lab, fleet: &Fleet, revision: i64, work: impl Fn() -> Result<()>
     Ok(Run { deployed: last - since, cpu, cluster, running, others: others.cores()? })
 }
 
+fn by_flux(lab: &Lab, fleet: &Fleet, flux: &Flux, manifest: &str, revision: i64) -> Result<Run> {
+    let task = ui::Task::start(format!("{}, {} releases", flux::DAEMON, fleet.size()));
+    let deployed = watch::deployed(&lab.kube(), FLUX_NAMESPACE)?;
+    let others = lab.others()?;
+    let (cpu, cluster, since) = (flux.cpu()?, lab.cluster_cpu(), Instant::now());
+    lab.kube().apply(manifest)?;
+    let last = all_deployed(&deployed, fleet, revision)?;
+    let cluster = lab.cluster_cpu().saturating_sub(cluster);
+    lab.complete(FLUX_NAMESPACE, fleet.size())?;
+    let running = since.elapsed();
+    task.done(format!("{} is done", flux::DAEMON));
+    let cpu = flux.cpu()?.saturating_sub(cpu);
+    Ok(Run { deployed: last - since, cpu, cluster, running, others: others.cores()? })
+}
+
 /// Waits until all releases have a deployed revision of this number. Says when the last came.
 fn all_deployed(watch: &Watch<Deployed>, fleet: &Fleet, revision: i64) -> Result<Instant> {
     let (mut seen, mut last) = (HashSet::new(), Instant::now());
@@ -146,34 +195,34 @@ pub fn all_environments(
     Ok(last)
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a count of environments is small")]
-fn tell(report: &mut Report, what: &str, count: usize, ours: &OperatorRun, theirs: &Run, goal: &str) {
-    let per_second = |run: &Run| count as f64 / run.deployed.as_secs_f64();
-    let each = |cpu: Duration| format!("{:.3} CPU-s", cpu.as_secs_f64() / count as f64);
-    let (rate, cli) = (per_second(&ours.run), per_second(theirs));
-    let ratio = format!("{rate:.1}/s = **{:.2}×**", rate / cli);
-    report.add(format!("{count} {what}s, until each release is deployed"), ratio, format!("{cli:.1}/s"), goal);
-    report.add(
-        format!("{count} {what}s, time until each release is deployed"),
-        seconds(ours.run.deployed),
-        seconds(theirs.deployed),
-        "",
-    );
-    report.add(
-        format!("{count} {what}s, time until every pod is ready, and each environment Running"),
-        seconds(ours.run.running),
-        seconds(theirs.running),
-        "",
-    );
-    let apply = format!("{} ({})", seconds(ours.applied), each(ours.kubectl));
-    report.add(format!("{count} {what}s, `kubectl apply` alone (CPU time of one)"), apply, "", "");
-    report.add(format!("CPU time of one {what}"), each(ours.run.cpu), each(theirs.cpu), "");
-    report.add(
-        format!("CPU time of the control plane and kwok until the last is deployed, by {what}"),
-        each(ours.run.cluster),
-        each(theirs.cluster),
-        "",
-    );
-    let cores = |run: &Run| format!("{:.2} cores", run.others);
-    report.add("CPU of other programs on the machine meanwhile", cores(&ours.run), cores(theirs), "");
+impl Sides {
+    fn tell(&self, report: &mut Report, what: &str, count: usize, goal: &str) {
+        let (ours, cli) = (&self.ours.run, &self.cli);
+        #[allow(clippy::cast_precision_loss, reason = "a count of environments is small")]
+        let per_second = |run: &Run| count as f64 / run.deployed.as_secs_f64();
+        let rate = |run: &Run| format!("{:.1}/s = **{:.2}×**", per_second(run), per_second(run) / per_second(cli));
+        #[allow(clippy::cast_precision_loss, reason = "a count of environments is small")]
+        let each = |cpu: Duration| format!("{:.3} CPU-s", cpu.as_secs_f64() / count as f64);
+        let mut row = |title: String, of: &dyn Fn(&Run) -> String, goal: &str| {
+            let runs = [ours, cli].into_iter().chain(&self.flux);
+            let cells = std::iter::once(title).chain(runs.map(of)).chain([goal.to_owned()]);
+            report.row(cells.collect());
+        };
+        row(format!("{count} {what}s, until each release is deployed"), &rate, goal);
+        row(format!("{count} {what}s, time until each release is deployed"), &|run| seconds(run.deployed), "");
+        row(
+            format!("{count} {what}s, time until every pod is ready, and each environment Running"),
+            &|run| seconds(run.running),
+            "",
+        );
+        row(format!("CPU time of one {what}"), &|run| each(run.cpu), "");
+        row(
+            format!("CPU time of the control plane and kwok until the last is deployed, by {what}"),
+            &|run| each(run.cluster),
+            "",
+        );
+        row("CPU of other programs on the machine meanwhile".to_owned(), &|run| format!("{:.2} cores", run.others), "");
+        let apply = format!("{} ({})", seconds(self.ours.applied), each(self.ours.kubectl));
+        report.add(format!("{count} {what}s, `kubectl apply` alone (CPU time of one)"), apply, "", "");
+    }
 }

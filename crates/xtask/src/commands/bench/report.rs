@@ -11,13 +11,16 @@ pub struct Report {
 
 impl Report {
     /// An empty one with these columns.
-    pub fn new<const COLUMNS: usize>(head: [&str; COLUMNS]) -> Self {
-        Self { head: head.map(str::to_owned).into(), rows: Vec::new() }
+    pub fn new<'a>(head: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { head: head.into_iter().map(str::to_owned).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row.
+    /// Adds a row. Columns between the second and the goal stay empty.
     pub fn add(&mut self, what: impl Into<String>, first: impl Into<String>, second: impl Into<String>, goal: &str) {
-        self.row(vec![what.into(), first.into(), second.into(), goal.to_owned()]);
+        let mut cells = vec![what.into(), first.into(), second.into()];
+        cells.resize(self.head.len() - 1, String::new());
+        cells.push(goal.to_owned());
+        self.row(cells);
     }
 
     /// Adds a row with a cell for each column.

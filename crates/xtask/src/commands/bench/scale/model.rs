@@ -333,6 +333,8 @@ fn passwords(wanted: &Validated, version: &str) -> (ObjectName, ReferencedObject
         customer: Some(wanted.customer.to_string()),
         shared: false,
         type_: "Opaque".to_owned(),
+        environment: Some(wanted.environment.clone()),
+        stage: None,
         generated_for: Some(wanted.environment.clone()),
         generated_uid: Some(wanted.uid.clone()),
         keys: keys.map(|key| (key.to_owned(), "0".repeat(52))).into(),
