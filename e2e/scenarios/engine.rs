@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use e2e::{Chart, World};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use odoofleet_api::OdooEnvironment;
 use serde_json::json;
@@ -246,6 +247,7 @@ async fn an_operator_that_is_told_to_stop_lets_its_helm_operation_finish() -> Re
     world.put_chart(&hanging()).await?;
     world.apply(&e2e::template("small", "2")).await?;
     wait_status(&world, "acme-prod", "pending-upgrade").await?;
+    world.wait::<Job>("acme-prod-hook", "there", |_| true).await?;
     // The hook's Job is let run only after the operator was told to stop.
     world.terminate_operator()?;
     let patch = r#"{"spec":{"suspend":false}}"#;

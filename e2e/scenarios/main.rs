@@ -29,6 +29,7 @@ mod requests;
 mod status;
 mod template_truth;
 mod templates;
+mod walls;
 mod watches;
 
 use std::collections::BTreeMap;

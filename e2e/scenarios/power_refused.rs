@@ -45,7 +45,7 @@ async fn refused(name: &str) -> anyhow::Result<(World, [(&'static str, &'static 
     }
     let patch = |name, spec: Value| world.patch::<Environment>(name, json!({ "spec": spec }));
     patch("acme-schema", json!({ "values": { "note": 7 } })).await?;
-    let missing = json!([{ "secretKeyRef": { "name": "missing", "key": "k" }, "targetPath": "note" }]);
+    let missing = json!([{ "secretKeyRef": { "name": "missing", "key": "k" }, "targetPath": "password" }]);
     patch("acme-reference", json!({ "valuesFrom": missing })).await?;
     patch("acme-version", json!({ "templateRef": { "version": "9" } })).await?;
     world.put_template("major", "2", &Chart::small("1.0.0"), |t| t["spec"]["odooVersion"] = json!("19.0")).await?;

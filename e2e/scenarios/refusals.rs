@@ -78,10 +78,10 @@ async fn a_refused_spec_leaves_what_runs_alone_and_is_taken_up_when_mended() -> 
         json!({ "spec": { "size": null } }),
     )
     .await?;
-    let secret = |name: &str| json!({ "spec": { "valuesFrom": [{ "secretKeyRef": { "name": name, "key": "release" }, "targetPath": "note" }] } });
+    let secret = |name: &str| json!({ "spec": { "valuesFrom": [{ "secretKeyRef": { "name": name, "key": "release" }, "targetPath": "password" }] } });
     let no_secret = json!({ "spec": { "valuesFrom": null } });
     refused(&world, secret("missing"), "ReferenceNotFound", "\"missing\"", no_secret.clone()).await?;
-    refused(&world, secret("sh.helm.release.v1.acme-prod.v1"), "ReferenceNotAllowed", "sh.helm.release", no_secret)
+    refused(&world, secret("sh.helm.release.v1.acme-prod.v1"), "ReferenceNotFound", "sh.helm.release", no_secret)
         .await?;
     let git = |url: &str| json!({ "spec": { "git": { "customerAddons": [{ "url": url, "ref": "main" }] } } });
     let no_git = json!({ "spec": { "git": null } });

@@ -291,7 +291,7 @@ async fn names_that_are_too_long_are_refused_at_once() -> Result {
 const NO_INGRESS: &str = r#"apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: "{{ .Release.Name }}"}
-spec: {rules: [{host: "Not_A_Host"}]}
+spec: {ingressClassName: nobody}
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -437,7 +437,7 @@ async fn a_secret_of_a_customer_and_of_everybody_is_missed_when_it_is_gone() -> 
     world.apply(&secret).await?;
     let mut environment = e2e::environment("acme", "prod");
     environment["spec"]["valuesFrom"] =
-        json!([{ "secretKeyRef": { "name": "both", "key": "k" }, "targetPath": "note" }]);
+        json!([{ "secretKeyRef": { "name": "both", "key": "k" }, "targetPath": "password" }]);
     world.apply(&environment).await?;
     world.wait_phase("acme-prod", "Running").await?;
     world.api::<Secret>().delete("both", &DeleteParams::default()).await?;

@@ -27,18 +27,22 @@ pub fn package(name: &str, files: &[(String, String)]) -> std::io::Result<Vec<u8
 }
 
 impl Chart {
-    /// A small chart: one Deployment `{release}-web` that reads `replicaCount`, `image` and `note`, and one StatefulSet
-    /// `{release}-db` with a hard-coded replica.
+    /// A small chart: one Deployment `{release}-web` that reads `replicaCount`, `image` and `note`, one StatefulSet
+    /// `{release}-db` with a hard-coded replica, and Secret `{release}-own` where `password` is set.
     pub fn small(version: &str) -> Self {
         let file = |path: &str, content: &str| (path.to_owned(), content.to_owned());
         Self {
             files: vec![
                 file("Chart.yaml", &format!("apiVersion: v2\nname: small\nversion: {version}\n")),
-                file("values.yaml", "replicaCount: 1\nimage: {tag: a}\nnote: \"\"\nhost: \"\"\ncustomer: {id: \"\"}\n"),
+                file(
+                    "values.yaml",
+                    "replicaCount: 1\nimage: {tag: a}\nnote: \"\"\nhost: \"\"\npassword: \"\"\ncustomer: {id: \"\"}\n",
+                ),
                 file("values.schema.json", SCHEMA),
                 file("templates/web.yaml", WEB),
                 file("templates/db.yaml", DATABASE),
                 file("templates/config.yaml", CONFIG),
+                file("templates/secret.yaml", SECRET),
             ],
         }
     }
@@ -179,6 +183,12 @@ kind: ConfigMap
 metadata: {name: "{{ .Release.Name }}-config"}
 data: {note: {{ .Values.note | quote }}, customer: {{ .Values.customer.id | quote }}, host: {{ .Values.host | quote }}}
 "#;
+
+const SECRET: &str = r#"{{ with .Values.password }}apiVersion: v1
+kind: Secret
+metadata: {name: "{{ $.Release.Name }}-own"}
+stringData: {password: {{ . | quote }}}
+{{ end }}"#;
 
 const VOLUME: &str = r#"apiVersion: v1
 kind: PersistentVolumeClaim

@@ -29,6 +29,7 @@ pub fn template(name: &str, version: &str) -> Value {
                 { "to": "aliases", "from": "ingress.aliases" },
                 { "to": "image.tag", "from": "image.tag" },
             ],
+            "secretPaths": ["password"],
             "stop": { "workloads": [
                 { "kind": "Deployment", "name": "{release}-web", "role": "Application", "replicasPath": "replicaCount" },
                 { "kind": "StatefulSet", "name": "{release}-db", "role": "Database" },

@@ -95,7 +95,7 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 
 {{- define "odoo.masterSecret" -}}
-{{- if .Values.odoo.existingSecret -}}
+{{- if and .Values.odoo.existingSecret (not .Values.odoo.config.admin_passwd) -}}
 {{ .Values.odoo.existingSecret }}
 {{- else if .Values.odoo.config.admin_passwd -}}
 {{ include "odoo.name" . }}-odoo

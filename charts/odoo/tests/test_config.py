@@ -36,6 +36,10 @@ class Options(Case):
             self.assertNotIn("m4ster", text)
             self.assertNotIn("d4tabase", text)
         self.assertEqual(base64.b64decode(rendered.get("Secret", "-odoo")["data"]["admin_passwd"]), b"m4ster")
+        # The operator always names a Secret; one that is fed by value goes before it.
+        both = Rendered({"odoo": {"existingSecret": "named", "config": {"admin_passwd": "m4ster"}}})
+        self.assertIn("-odoo", both.text)
+        self.assertNotIn("named", both.text)
         database = rendered.get("Secret", "-postgresql")
         self.assertEqual(base64.b64decode(database["data"]["password"]), b"d4tabase")
         self.assertEqual(database["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
@@ -44,7 +48,6 @@ class Options(Case):
         self.assertFalse([o for o in Rendered(FULL).all if o["kind"] == "Secret"])
 
     def test_both_master_passwords(self):
-        self.refused({"odoo": {"existingSecret": "a", "config": {"admin_passwd": "b"}}}, "not both")
 
     def test_cron(self):
         rendered = Rendered(FULL, {"cron": {"threads": 3}})

@@ -6,10 +6,14 @@ pub const CUSTOMER: &str = "odoofleet.dev/customer";
 pub const SHARED: &str = "odoofleet.dev/shared";
 /// On a Secret: `"true"` lets templates fetch charts with it. Environments cannot name it.
 pub const REGISTRY: &str = "odoofleet.dev/registry";
-/// On a release: `metadata.name` of its environment.
+/// On a release: `metadata.name` of its environment. On a Secret or ConfigMap: the only environment that may refer to it.
 pub const ENVIRONMENT: &str = "odoofleet.dev/environment";
 /// On a release: UID of its environment.
 pub const ENVIRONMENT_UID: &str = "odoofleet.dev/environment-uid";
+/// On a release: the stage of its environment. On a Secret or ConfigMap: the only stage whose environments may refer to it.
+pub const STAGE: &str = "odoofleet.dev/stage";
+/// On a release: id of the customer for whom it was made.
+pub const CUSTOMER_ID: &str = "odoofleet.dev/customer-id";
 /// On a release: digest of everything that went into it, 52 characters of lowercase base32.
 pub const SPEC_HASH: &str = "odoofleet.dev/spec-hash";
 /// On a release: the revision that the operator made. It differs from Helm's `version` label after a human's

@@ -45,7 +45,7 @@ use crate::schema::{free_form, read_free_form};
         priority = 1
     )
 )]
-#[x_kube(validation = ("self.version != oldSelf.version || (self.chart == oldSelf.chart && self.odooVersion == oldSelf.odooVersion && has(self.postgresMajor) == has(oldSelf.postgresMajor) && (!has(self.postgresMajor) || self.postgresMajor == oldSelf.postgresMajor) && has(self.required) == has(oldSelf.required) && (!has(self.required) || self.required == oldSelf.required) && has(self.secretPaths) == has(oldSelf.secretPaths) && (!has(self.secretPaths) || self.secretPaths == oldSelf.secretPaths))", "the content of a version is immutable: give the changed content another version"))]
+#[x_kube(validation = ("self.version != oldSelf.version || (self.chart == oldSelf.chart && self.odooVersion == oldSelf.odooVersion && has(self.postgresMajor) == has(oldSelf.postgresMajor) && (!has(self.postgresMajor) || self.postgresMajor == oldSelf.postgresMajor) && has(self.required) == has(oldSelf.required) && (!has(self.required) || self.required == oldSelf.required) && has(self.secretPaths) == has(oldSelf.secretPaths) && (!has(self.secretPaths) || self.secretPaths == oldSelf.secretPaths) && has(self.lockedPaths) == has(oldSelf.lockedPaths) && (!has(self.lockedPaths) || self.lockedPaths == oldSelf.lockedPaths))", "the content of a version is immutable: give the changed content another version"))]
 #[serde(rename_all = "camelCase")]
 pub struct OdooTemplateSpec {
     /// Name of this content, chosen by people, such as `18.0-2026.11`. Content changes only together with it.
@@ -76,10 +76,17 @@ pub struct OdooTemplateSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub required: Vec<String>,
-    /// Value paths that may only be fed from Secrets, such as `odoo.config.admin_passwd`.
+    /// Value paths that are fed from Secrets and from nothing else, such as `odoo.config.admin_passwd`. What the chart renders of
+    /// them must lie in Secrets. Secrets reach no other path. A chart may name more in annotation `odoofleet.dev/secret-paths` of its
+    /// `Chart.yaml`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub secret_paths: Vec<String>,
+    /// Value paths that no environment may set, such as `networkPolicy`: this template's `values` decide alone. A chart may name
+    /// more in annotation `odoofleet.dev/locked-paths` of its `Chart.yaml`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub locked_paths: Vec<String>,
     /// How environments of this template are stopped and started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopSpec>,

@@ -1,11 +1,14 @@
 //! Reading a packaged chart: what the operator must know of it, with bounds on what an archive can make us do.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use flate2::read::GzDecoder;
 use odoofleet_api::Object;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::values::ValuePath;
 
 /// Largest archive that is kept: a ConfigMap holds 1 MiB, base64 and metadata included.
 pub const MAX_ARCHIVE: usize = 700 * 1024;
@@ -23,6 +26,10 @@ pub struct Chart {
     pub values: Object,
     /// `values.schema.json`, if there is one.
     pub schema: Option<Value>,
+    /// Paths that Secrets may feed, by the chart's own word ([`SECRET_PATHS`]).
+    pub secret_paths: Vec<ValuePath>,
+    /// Paths that no environment may set, by the chart's own word ([`LOCKED_PATHS`]).
+    pub locked_paths: Vec<ValuePath>,
     /// Whether the chart brings other charts. Their defaults are merged by Helm alone.
     pub has_dependencies: bool,
 }
@@ -59,10 +66,28 @@ pub enum ChartError {
     HasCrds,
 }
 
+/// Annotation in `Chart.yaml`: value paths, joined by commas, whose content the chart renders into Secrets alone.
+pub const SECRET_PATHS: &str = "odoofleet.dev/secret-paths";
+/// Annotation in `Chart.yaml`: value paths, joined by commas, that are the template's to set and no environment's.
+pub const LOCKED_PATHS: &str = "odoofleet.dev/locked-paths";
+
 #[derive(Deserialize)]
 struct Metadata {
     name: String,
     version: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+impl Metadata {
+    fn paths(&self, annotation: &'static str) -> Result<Vec<ValuePath>, ChartError> {
+        let text = self.annotations.get(annotation).map_or("", String::as_str);
+        let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty()).map(ValuePath::parse);
+        paths.collect::<Result<_, _>>().map_err(|error| ChartError::Malformed {
+            file: "Chart.yaml",
+            problem: format!("annotation {annotation}: {error}"),
+        })
+    }
 }
 
 /// Reads an archive.
@@ -80,6 +105,8 @@ pub fn read(archive: &[u8]) -> Result<Chart, ChartError> {
     };
     let schema = files.schema.map(|text| serde_json::from_str(&text)).transpose();
     Ok(Chart {
+        secret_paths: metadata.paths(SECRET_PATHS)?,
+        locked_paths: metadata.paths(LOCKED_PATHS)?,
         name: metadata.name,
         version: metadata.version,
         values: values.unwrap_or_default(),

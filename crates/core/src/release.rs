@@ -66,6 +66,10 @@ pub struct Ownership {
     pub environment: Option<String>,
     /// UID of the environment.
     pub environment_uid: Option<String>,
+    /// Stage of the environment: releases of older operators do not say.
+    pub stage: Option<String>,
+    /// Id of the customer: releases of older operators do not say.
+    pub customer_id: Option<String>,
     /// Digest of what went into the revision.
     pub spec_hash: Option<String>,
     /// Digest of what Odoo's pods begin with.
@@ -137,6 +141,8 @@ impl Ownership {
             customer: text(labels::CUSTOMER),
             environment: text(labels::ENVIRONMENT),
             environment_uid: text(labels::ENVIRONMENT_UID),
+            stage: text(labels::STAGE),
+            customer_id: text(labels::CUSTOMER_ID),
             spec_hash: text(labels::SPEC_HASH),
             check: text(labels::CHECK),
             revision: number(labels::REVISION),
@@ -403,6 +409,8 @@ mod tests {
             customer: Some("acme".into()),
             environment: Some("acme-prod".into()),
             environment_uid: Some("u1".into()),
+            stage: Some("Test".into()),
+            customer_id: Some("acme".into()),
             spec_hash: Some("h1".into()),
             check: None,
             revision: Some(number),

@@ -104,6 +104,8 @@ vocabulary! {
         KindNotAllowed = "kindNotAllowed",
         /// The chart names a Secret that is not allowed.
         SecretNotAllowed = "secretNotAllowed",
+        /// The chart's objects lead to what is not the release's, or are for hosts that are not the environment's.
+        ReferenceNotAllowed = "referenceNotAllowed",
         /// The operator lost its lease.
         PermitExpired = "permitExpired",
         /// The release is at another revision than was expected.
@@ -139,6 +141,7 @@ impl ErrorClass {
             | Self::WouldDeleteData
             | Self::KindNotAllowed
             | Self::SecretNotAllowed
+            | Self::ReferenceNotAllowed
             | Self::RecordUnreadable
             | Self::InvalidRequest
             | Self::ValueRequired => true,
@@ -277,6 +280,13 @@ pub struct Inputs {
     pub allowed_kinds: Vec<String>,
     /// Secrets that may be referred to besides those that the chart renders.
     pub allowed_secrets: Vec<String>,
+    /// ConfigMaps that may be referred to besides those that the chart renders.
+    pub allowed_config_maps: Vec<String>,
+    /// Places, as JSON pointers, of values that came from Secrets: what is rendered of them may lie in Secrets alone.
+    pub secret_paths: Vec<String>,
+    /// Hosts for which routes and certificates may be rendered, in lower case. None for a render, where there is no environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Vec<String>>,
     /// Whether volumes and databases may be removed.
     pub allow_data_loss: bool,
 }

@@ -78,7 +78,10 @@ func judgeCheckPods(objects []object, r *request) *workerError {
 			secrets = append(secrets, one)
 		}
 	}
-	return checkSecrets(secrets, r)
+	if failure := checkSecrets(secrets, r); failure != nil {
+		return failure
+	}
+	return checkReach(pods, released(objects), r)
 }
 
 func checkPods(objects []object) []object {

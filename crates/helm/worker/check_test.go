@@ -47,6 +47,7 @@ func checkOf(w *world, digest, tag, chart string) *request {
 	r.Check = &checkRequest{Digest: digest}
 	r.Check.Owner.APIVersion, r.Check.Owner.Kind, r.Check.Owner.Name, r.Check.Owner.UID = "v1", "ConfigMap", owner.Name, string(owner.UID)
 	r.Values = map[string]any{"tag": tag}
+	r.AllowedConfigMaps = []string{"foreign", "brought"}
 	return r
 }
 

@@ -17,7 +17,10 @@ func checkRendered(objects []object, r *request) *workerError {
 	if failure := checkClaims(objects); failure != nil {
 		return failure
 	}
-	return checkSecrets(objects, r)
+	if failure := checkSecrets(objects, r); failure != nil {
+		return failure
+	}
+	return checkReach(objects, objects, r)
 }
 
 // released leaves out the hooks of "helm test".
@@ -93,7 +96,10 @@ func checkSecrets(objects []object, r *request) *workerError {
 			allowed[o.GetName()] = true
 		}
 	}
-	ofRelease := func(name string) bool { return allowed[name] || strings.HasPrefix(name, r.Release+"-") }
+	// Whoever writes a certificate there must not write over the generated passwords.
+	ofRelease := func(name string) bool {
+		return allowed[name] || strings.HasPrefix(name, r.Release+"-") && !strings.HasSuffix(name, generatedSuffix)
+	}
 	var details []string
 	for _, o := range objects {
 		for _, name := range o.secretNames() {
@@ -116,6 +122,9 @@ func checkSecrets(objects []object, r *request) *workerError {
 	failure.Details = details
 	return failure
 }
+
+// generatedSuffix ends the name of the Secret with a release's generated passwords.
+const generatedSuffix = "-odoofleet"
 
 // certificateSecrets returns the Secrets from which an Ingress serves certificates, or into which cert-manager writes one.
 func (o object) certificateSecrets() []string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,11 +37,54 @@ func TestLookupOfSecretsLeaksNothing(t *testing.T) {
 	if got := w.secretNames(); len(got) != 0 {
 		t.Errorf("stored: %v", got)
 	}
-	r := w.request(actionInstall, 1, chart)
-	r.Values = map[string]any{"extra": `{{ (lookup "v1" "Namespace" "" .Release.Namespace).metadata.name }}`}
-	w.do(r)
-	if got := w.configMap("leak")["x"]; got != w.namespace {
-		t.Errorf("a harmless lookup gave %q", got)
+}
+
+func TestLookupSeesWhatIsTheReleasesOwn(t *testing.T) {
+	w := newWorld(t)
+	foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "other", Annotations: map[string]string{annotationRelease: "globex-prod"}}}
+	_, err := w.clients.CoreV1().ConfigMaps(w.namespace).Create(t.Context(), foreign, metav1.CreateOptions{})
+	must(t, err)
+	found := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: found}\ndata:\n" +
+		`  one: {{ (lookup "v1" "ConfigMap" .Release.Namespace "settings").metadata | default dict | dig "name" "none" | quote }}` + "\n" +
+		`  other: {{ (lookup "v1" "ConfigMap" .Release.Namespace "other").metadata | default dict | dig "name" "none" | quote }}` + "\n" +
+		`  namespace: {{ (lookup "v1" "Namespace" "" .Release.Namespace).metadata | default dict | dig "name" "none" | quote }}` + "\n" +
+		`  all: {{ range (lookup "v1" "ConfigMap" .Release.Namespace "").items }}{{ .metadata.name }} {{ end }}` + "\n"
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "found.yaml": found})
+	w.do(w.request(actionInstall, 1, chart))
+	w.do(w.request(actionUpgrade, 2, chart))
+	want := map[string]string{"one": "settings", "other": "none", "namespace": "none", "all": "found settings"}
+	if got := w.configMap("found"); !maps.Equal(got, want) {
+		t.Errorf("found %v", got)
+	}
+}
+
+func TestHooksTakeNobodysPlace(t *testing.T) {
+	w := newWorld(t)
+	hook := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, annotations: {helm.sh/hook: 'pre-install,pre-upgrade'%s}}\ndata: {a: hook}\n"
+	configs := w.clients.CoreV1().ConfigMaps(w.namespace)
+	for name, annotations := range map[string]map[string]string{
+		"an object of nobody":       nil,
+		"another release's object":  {annotationRelease: "globex-prod"},
+		"a hook of another release": {annotationRelease: "globex-prod", "helm.sh/hook": "pre-install"},
+		"an object that is no hook": {annotationRelease: "acme-prod"},
+	} {
+		foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "other", Annotations: annotations}, Data: map[string]string{"b": "theirs"}}
+		_, err := configs.Create(t.Context(), foreign, metav1.CreateOptions{})
+		must(t, err)
+		for _, policy := range []string{"", ", helm.sh/hook-delete-policy: hook-succeeded"} {
+			w.refused(w.request(actionInstall, 1, chartArchive(t, "odoo", map[string]string{"a.yaml": fmt.Sprintf(hook, policy)})), classConflict)
+			if got := w.configMap("other"); !maps.Equal(got, foreign.Data) {
+				t.Errorf("%s: %v", name, got)
+			}
+			w.do(w.request(actionUninstall, 1, ""))
+		}
+		must(t, configs.Delete(t.Context(), "other", metav1.DeleteOptions{}))
+	}
+	chart := chartArchive(t, "odoo", map[string]string{"a.yaml": fmt.Sprintf(hook, "")})
+	w.do(w.request(actionInstall, 1, chart))
+	w.do(w.request(actionUpgrade, 2, chart))
+	if got := w.configMap("other"); got["a"] != "hook" {
+		t.Errorf("its own hook is %v", got)
 	}
 }
 

@@ -37,6 +37,9 @@ func (g *gate) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 		if err := transform(node, g.request.Inputs); err != nil {
 			return nil, fail(classRender, "%s %q cannot be transformed", node.GetKind(), node.GetName())
 		}
+		if err := markHook(node, g.request.Release); err != nil {
+			return nil, fail(classRender, "%s %q cannot be transformed", node.GetKind(), node.GetName())
+		}
 		o, err := toObject(node)
 		if err != nil {
 			return nil, err

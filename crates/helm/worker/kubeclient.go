@@ -50,6 +50,9 @@ func (c *client) Create(resources kube.ResourceList, options ...kube.ClientCreat
 	if err := c.lookAt(resources); err != nil {
 		return nil, err
 	}
+	if err := c.checkHooks(resources); err != nil {
+		return nil, err
+	}
 	result, err := c.Client.Create(resources, options...)
 	if err == nil && !slices.ContainsFunc(resources, isHookInfo) {
 		if c.untouched != nil {
@@ -79,6 +82,9 @@ func (c *client) Update(original, target kube.ResourceList, options ...kube.Clie
 }
 
 func (c *client) Delete(resources kube.ResourceList, policy metav1.DeletionPropagation) (*kube.Result, []error) {
+	if err := c.checkHooks(resources); err != nil {
+		return &kube.Result{}, []error{err}
+	}
 	result, errs := c.Client.Delete(resources, policy)
 	c.mu.Lock()
 	defer c.mu.Unlock()

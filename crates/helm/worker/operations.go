@@ -192,7 +192,7 @@ func (o *operation) newClient(g *getter) *client {
 // configuration is fresh for each operation: Helm keeps capabilities and more in it.
 func (o *operation) configuration() *action.Configuration {
 	c := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
-	c.RESTClientGetter = &renderGetter{getter: o.getter, refused: &o.lookupRefused}
+	c.RESTClientGetter = &renderGetter{getter: o.getter, release: o.request.Release, refused: &o.lookupRefused}
 	c.KubeClient = o.client
 	c.Releases = o.store
 	return c

@@ -107,7 +107,13 @@ type Inputs struct {
 
 	AllowedKinds   []string `json:"allowedKinds"`
 	AllowedSecrets []string `json:"allowedSecrets"`
-	AllowDataLoss  bool     `json:"allowDataLoss"`
+	// AllowedConfigMaps may be referred to besides those that the chart renders.
+	AllowedConfigMaps []string `json:"allowedConfigMaps"`
+	// SecretPaths are places, as JSON pointers, of values that came from Secrets.
+	SecretPaths []string `json:"secretPaths"`
+	// Hosts for which routes and certificates may be rendered; nil where there is no environment.
+	Hosts         []string `json:"hosts,omitempty"`
+	AllowDataLoss bool     `json:"allowDataLoss"`
 }
 
 // checkRequest says what the pod of a check carries.

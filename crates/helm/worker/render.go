@@ -14,12 +14,16 @@ import (
 )
 
 // render tells whether a chart can be rendered at all, before any environment has it. What only an environment brings is not
-// there yet, so neither the schema nor the rules about Secrets are asked.
+// there yet, so neither the schema nor the rules about names are asked.
 func (o *operation) render() (*success, error) {
 	o.gate.judge = func(objects []object) *workerError {
 		o.scrub.addSecrets(objects)
 		objects = released(objects)
 		if failure := checkKinds(objects, o.request); failure != nil {
+			return failure
+		}
+		// Stand-ins of its own say where what Secrets feed goes.
+		if failure := checkFed(objects, o.request); failure != nil {
 			return failure
 		}
 		return o.checkScopes(objects)

@@ -46,7 +46,7 @@ pub struct Context {
     pub settings: Settings,
     /// Everything that is known of the namespace.
     pub fleet: Arc<SharedFleet>,
-    /// Watches that have not brought everything yet.
+    /// What must be there before anything is decided.
     pub awaited: Awaited,
     /// Charts.
     pub charts: ChartStore,
@@ -95,32 +95,32 @@ impl Context {
     }
 }
 
-/// Watches that have not brought everything yet.
+/// What must be there before anything is decided: watches that have not brought everything yet, walls that do not stand.
 #[derive(Default)]
 pub struct Awaited {
-    names: Mutex<BTreeSet<&'static str>>,
+    names: Mutex<BTreeSet<String>>,
     changed: tokio::sync::Notify,
 }
 
 impl Awaited {
-    /// Adds a watch.
-    pub fn expect(&self, name: &'static str) {
-        self.names.lock().insert(name);
+    /// Adds something, in words for people.
+    pub fn expect(&self, name: &str) {
+        self.names.lock().insert(name.to_owned());
     }
 
-    /// Notes that a watch has brought everything.
-    pub fn arrived(&self, name: &'static str) {
+    /// Notes that it is there.
+    pub fn arrived(&self, name: &str) {
         if self.names.lock().remove(name) {
             self.changed.notify_waiters();
         }
     }
 
-    /// The watches that are waited for.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.names.lock().iter().copied().collect()
+    /// What is waited for.
+    pub fn names(&self) -> Vec<String> {
+        self.names.lock().iter().cloned().collect()
     }
 
-    /// Returns when every watch has brought everything once.
+    /// Returns when everything was there once.
     pub async fn all(&self) {
         loop {
             let changed = self.changed.notified();

@@ -10,6 +10,7 @@ mod fleet;
 mod lease;
 mod looks;
 mod metrics;
+mod namespace;
 mod report;
 mod run;
 mod server;

@@ -27,6 +27,7 @@ use crate::fleet::SharedFleet;
 use crate::lease::{self, Permit, Standing};
 use crate::looks::{Asking, Drive, Queues, drive};
 use crate::metrics::Metrics;
+use crate::namespace;
 use crate::server::{Health, Readiness, router};
 use crate::watches;
 
@@ -70,6 +71,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     fleet.with(|fleet| fleet.set_fence(fence));
     let client = lease::gated(&config, &permit)?;
     let ctx = Arc::new(context(&args, client, Shared { identity, time_zone, permit, pool, fleet, metrics }));
+    namespace::expect(&ctx, &mut tasks);
     watches::start(&ctx, &mut tasks);
     watch_readiness(&ctx, &state, &mut tasks);
     controllers(&ctx, queues, events, &mut tasks);
@@ -189,13 +191,10 @@ async fn serve(
     Ok(())
 }
 
-/// `/ready` names the watches that have not brought everything yet.
+/// `/ready` names what is waited for.
 fn watch_readiness(ctx: &Arc<Context>, state: &Arc<Mutex<Readiness>>, tasks: &mut JoinSet<()>) {
     let (ctx, state) = (Arc::clone(ctx), Arc::clone(state));
-    let names = |ctx: &Context| {
-        let names = ctx.awaited.names().into_iter().map(|name| format!("the list of {name}"));
-        Readiness::Waiting(names.collect())
-    };
+    let names = |ctx: &Context| Readiness::Waiting(ctx.awaited.names());
     *state.lock() = names(&ctx);
     tasks.spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_millis(200));

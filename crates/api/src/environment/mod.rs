@@ -215,7 +215,13 @@ pub struct Ingress {
     pub host: Option<String>,
     /// Further host names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(
+        length(max = 20),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+        )
+    )]
     pub aliases: Vec<String>,
     /// Ingress class.
     #[serde(default, skip_serializing_if = "Option::is_none")]

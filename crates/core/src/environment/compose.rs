@@ -3,9 +3,10 @@
 use odoofleet_api::Object;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::OdooEnvironmentSpec;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::references::{ObjectKind, ObjectName, References, VersionView};
+use super::value_rules::ValueRules;
 use crate::digest;
 use crate::finding::Finding;
 use crate::values::{BoundValue, Inputs, Layer, Layers, PathError, ValuePath, apply_bindings, told_violations};
@@ -51,7 +52,7 @@ impl Values {
             .map_err(|error| Finding::new(Reason::TemplateNotReady, error.to_string()))?;
         check_required(&content.required, inputs)?;
         check_bound(version, inputs)?;
-        check_collisions(spec, &bound, &content.secret_value_paths())?;
+        ValueRules::new(version, &bound).check(spec)?;
         let (fed, fed_digests) = fed_values(spec, references)?;
 
         let invalid = |error: PathError| Finding::new(Reason::ValueNotAllowed, error.to_string());
@@ -114,46 +115,6 @@ fn check_bound(version: &VersionView, inputs: &Inputs) -> Result<(), Finding> {
         version.template
     );
     Err(Finding::new(Reason::InputNotBound, message))
-}
-
-fn check_collisions(
-    spec: &OdooEnvironmentSpec,
-    bound: &[BoundValue],
-    secret_paths: &[ValuePath],
-) -> Result<(), Finding> {
-    let refuse = |message: String| Err(Finding::new(Reason::ValueNotAllowed, message));
-    for item in bound {
-        if sets(&spec.values, &item.to) {
-            return refuse(item.collision("spec.values", &item.to));
-        }
-    }
-    for path in secret_paths {
-        let plain = path.get(&spec.values).is_some_and(|value| !value.is_null() && value.as_str() != Some(""));
-        if plain {
-            return refuse(format!(
-                "\"spec.values.{path}\" may only come from a Secret: use spec.valuesFrom with secretKeyRef"
-            ));
-        }
-    }
-    for from in &spec.values_from {
-        let target = ValuePath::parse(&from.target_path)
-            .map_err(|error| Finding::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
-        if let Some(item) = bound.iter().find(|item| item.value.is_some() && item.to.overlaps(&target)) {
-            return refuse(item.collision("spec.valuesFrom", &target));
-        }
-        if from.secret_key_ref.is_none() && secret_paths.iter().any(|path| path.overlaps(&target)) {
-            return refuse(format!("\"{target}\" may only come from a Secret: use secretKeyRef"));
-        }
-    }
-    Ok(())
-}
-
-/// Whether values decide what stands at a path: they set it, or put something that is not a map on the way to it.
-fn sets(values: &Object, path: &ValuePath) -> bool {
-    if path.get(values).is_some() {
-        return true;
-    }
-    path.set(&mut values.clone(), Value::Null).is_err()
 }
 
 fn fed_values(spec: &OdooEnvironmentSpec, references: &References) -> Result<(Vec<FedValue>, Digests), Finding> {

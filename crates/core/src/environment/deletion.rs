@@ -3,6 +3,7 @@
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::{DeletionPolicy, Failures};
 
+use super::continuation;
 use super::decide::Look;
 use super::facts::{Facts, GeneratedSecret};
 use super::life::{TERMINAL_PAUSE, UNLOCK, backoff, held_by_helm, lock_ends, retry};
@@ -34,7 +35,9 @@ pub(super) fn plan(look: &Look<'_>) -> Plan {
     }
     let policy = facts.environment.spec.deletion_policy.unwrap_or_default();
     let Some(newest) = facts.history.newest() else { return without_release(facts, policy) };
-    if !newest.ownership.belongs_to_environment(&facts.environment) {
+    // What another environment of the name left, and this one may not go on with, is not its own to take down either.
+    let is_barred = continuation::refusal(&facts.environment, &newest.release, None, &newest.ownership).is_some();
+    if is_barred || !newest.ownership.belongs_to_environment(&facts.environment) {
         return Plan::step(Step::LetGo);
     }
     match policy {
@@ -101,9 +104,7 @@ fn uninstall(look: &Look<'_>, newest: &Revision) -> Plan {
 fn unmarked(facts: &Facts) -> Vec<Leftover> {
     let volumes = facts.running.volumes.iter().filter(|volume| !volume.marked);
     let mut all: Vec<Leftover> = volumes.map(|volume| Leftover::Volume(volume.name.clone())).collect();
-    let made_for_name = |secret: &&GeneratedSecret| secret.environment.as_deref() == Some(facts.name());
-    let secret = facts.generated_secret.as_ref().filter(made_for_name);
-    if secret.is_some_and(|secret| secret.uid.as_deref() != Some(facts.uid())) {
+    if facts.generated_secret.as_ref().is_some_and(|secret| secret.uid.as_deref() != Some(facts.uid())) {
         all.extend(generated(facts));
     }
     all
@@ -298,8 +299,7 @@ mod tests {
                     facts.history = release(ReleaseStatus::Deployed, |_| ());
                 }
                 facts.running.volumes = vec![volume];
-                facts.generated_secret =
-                    Some(GeneratedSecret { environment: Some("acme-prod".into()), uid: Some("u1".into()) });
+                facts.generated_secret = Some(GeneratedSecret { uid: Some("u1".into()) });
             })
         };
         assert_eq!(
@@ -310,8 +310,7 @@ mod tests {
         let all = [Leftover::Volume("data-acme-prod-db-0".into()), Leftover::Secret("acme-prod-odoofleet".into())];
         assert_eq!(step(&with(false, volume(false, true))), Step::Remove(all.into()));
         let mut going = with(false, volume(true, true));
-        going.generated_secret =
-            Some(GeneratedSecret { environment: Some("acme-prod".into()), uid: Some("u0".into()) });
+        going.generated_secret = Some(GeneratedSecret { uid: Some("u0".into()) });
         let decision = decide(&going, at(5000));
         assert_eq!((decision.step, decision.wake_at), (Step::Nothing, None), "its end is told; nothing polls");
         let mut earlier = with(true, volume(false, true));

@@ -48,12 +48,10 @@ pub struct Facts {
     pub node_address: Option<String>,
 }
 
-/// The Secret with the generated passwords.
+/// The Secret with the generated passwords: labels that only the operator, and whoever reads Secrets, can set say that it is that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GeneratedSecret {
-    /// The environment for which the operator made it; none if somebody else did.
-    pub environment: Option<String>,
-    /// UID of that environment.
+    /// UID of the environment for which it was made.
     pub uid: Option<String>,
 }
 

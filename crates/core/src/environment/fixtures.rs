@@ -141,6 +141,8 @@ pub fn history(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Owne
         customer: Some("acme".into()),
         environment: Some("acme-prod".into()),
         environment_uid: Some("u1".into()),
+        stage: Some("Test".into()),
+        customer_id: Some("acme".into()),
         spec_hash: Some("h1".into()),
         check: Some("c1".into()),
         revision: Some(number),
@@ -173,6 +175,7 @@ pub fn facts(environment: OdooEnvironment) -> Facts {
             unreadable_customer: false,
             version: Ok(version(|_| ())),
             held: None,
+            release: None,
             objects: BTreeMap::new(),
             rivals: vec![],
             rank_in_customer: 0,
@@ -211,6 +214,7 @@ pub fn version(change: impl FnOnce(&mut VersionContent)) -> VersionView {
         bindings: vec![],
         required: vec![],
         secret_paths: vec![],
+        locked_paths: vec![],
         workloads: vec![],
     };
     change(&mut content);
@@ -219,6 +223,8 @@ pub fn version(change: impl FnOnce(&mut VersionContent)) -> VersionView {
         version: "1.0.0".into(),
         values: Object::new(),
         schema: None,
+        secret_paths: vec![],
+        locked_paths: vec![],
         has_dependencies: false,
     };
     VersionView {

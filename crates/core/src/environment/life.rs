@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::{Action, Failures, Operation};
+use odoofleet_api::labels;
 use odoofleet_api::template::WorkloadRole;
 
 use super::check::{self, First};
@@ -197,8 +198,12 @@ impl Life<'_> {
         }
         let name = &self.wanted.generated_secret;
         let message = format!(
-            "Secret \"{name}\" with the generated passwords is gone, and the database knows the old ones: restore it from a backup; or, if there is none, create it with keys admin_passwd, password and administrator_password and label odoofleet.dev/customer={}, and set the database role's password to the new one",
-            self.wanted.customer
+            "Secret \"{name}\" with the generated passwords is gone or lacks its labels, and the database knows the old ones: restore it from a backup; or, if there is none, create it with keys admin_passwd, password and administrator_password and labels {}={}, {}={} and {}=true, and set the database role's password to the new one",
+            labels::CUSTOMER,
+            self.wanted.customer,
+            labels::ENVIRONMENT,
+            self.wanted.environment,
+            labels::GENERATED,
         );
         Some(Finding::new(Reason::SecretMissing, message))
     }

@@ -6,6 +6,7 @@ pub mod brake;
 mod certificate;
 pub mod check;
 mod compose;
+mod continuation;
 mod decide;
 mod deletion;
 pub mod diagnosis;
@@ -28,6 +29,7 @@ pub mod step;
 pub mod termination;
 pub mod throttle;
 pub mod validate;
+mod value_rules;
 mod view;
 
 pub use compose::FedValue;

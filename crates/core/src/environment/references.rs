@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use odoofleet_api::OdooEnvironment;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::customer::{CustomerPhase, CustomerStop};
-use odoofleet_api::environment::OdooEnvironmentSpec;
+use odoofleet_api::environment::{OdooEnvironmentSpec, Stage};
+use odoofleet_api::labels;
 use odoofleet_api::names::{CustomerName, NameError, ReleaseName};
 
 use crate::chart::Chart;
 use crate::finding::Finding;
+use crate::release::Ownership;
 use crate::template::VersionContent;
 use crate::values::Schema;
 
@@ -26,6 +28,8 @@ pub struct References {
     pub version: Result<VersionView, Finding>,
     /// What the release holds, if there is one.
     pub held: Option<HeldVersion>,
+    /// What the newest revision of the release says of whom it was made for.
+    pub release: Option<Ownership>,
     /// Secrets and ConfigMaps that the spec names.
     pub objects: BTreeMap<ObjectName, ReferencedObject>,
     /// Other environments and retained releases with the same release name or host.
@@ -107,6 +111,10 @@ pub enum ReferencedObject {
         shared: bool,
         /// Type of a Secret.
         type_: String,
+        /// Label `odoofleet.dev/environment`: no other may refer to it.
+        environment: Option<String>,
+        /// Label `odoofleet.dev/stage`: environments of no other stage may refer to it.
+        stage: Option<String>,
         /// The environment for which the operator generated it, if it did.
         generated_for: Option<String>,
         /// UID of that environment, or of a later one of the name that has deleted its release since.
@@ -120,6 +128,17 @@ pub enum ReferencedObject {
     Unlabelled,
     /// It is not there.
     Missing,
+}
+
+/// Who refers to a Secret or ConfigMap.
+#[derive(Debug, Clone, Copy)]
+pub struct Referrer<'a> {
+    /// Customer.
+    pub customer: &'a str,
+    /// Name of the environment.
+    pub environment: &'a str,
+    /// Its stage.
+    pub stage: Stage,
 }
 
 /// Another claim on a name.
@@ -151,12 +170,13 @@ pub fn names(spec: &OdooEnvironmentSpec) -> Result<(CustomerName, ReleaseName), 
     Ok((customer, release))
 }
 
-/// Every host that an environment claims, in lowercase.
+/// Every host that an environment claims, in their one form: in lower case, without a dot at the end. An object can be older than the
+/// pattern by which admission asks for that.
 pub fn hosts(spec: &OdooEnvironmentSpec) -> Vec<String> {
     let ingress = spec.ingress.iter();
     ingress
         .flat_map(|ingress| ingress.host.iter().chain(&ingress.aliases))
-        .map(|host| host.to_ascii_lowercase())
+        .map(|host| host.trim_end_matches('.').to_ascii_lowercase())
         .collect()
 }
 
@@ -206,39 +226,68 @@ const ALLOWED_TYPES: [&str; 5] = [
     "kubernetes.io/dockerconfigjson",
 ];
 
+impl ReferencedObject {
+    /// Why somebody may not refer to the object, if he may not.
+    fn refusal(&self, kind: ObjectKind, referrer: Referrer<'_>) -> Option<Refusal> {
+        let Self::Found { customer, shared, type_, environment, stage, .. } = self else {
+            return Some(Refusal::NotThere);
+        };
+        if !shared && customer.as_deref() != Some(referrer.customer) {
+            return Some(Refusal::NotThere);
+        }
+        if kind == ObjectKind::Secret && !ALLOWED_TYPES.contains(&type_.as_str()) {
+            return Some(Refusal::Type(type_.clone()));
+        }
+        let reserved = [
+            (labels::ENVIRONMENT, environment, referrer.environment.to_owned()),
+            (labels::STAGE, stage, format!("{:?}", referrer.stage)),
+        ];
+        reserved.into_iter().find_map(|(label, only, own)| {
+            let only = only.as_ref().filter(|only| **only != own)?;
+            Some(Refusal::Reserved { label, only: only.clone() })
+        })
+    }
+
+    /// Whether somebody may refer to the object.
+    pub fn may_be_used_by(&self, kind: ObjectKind, referrer: Referrer<'_>) -> bool {
+        self.refusal(kind, referrer).is_none()
+    }
+}
+
+/// Why an object may not be referred to.
+enum Refusal {
+    /// It does not exist, or is not the customer's: whoever reads the status may not learn which.
+    NotThere,
+    /// It is of a type that no environment may use.
+    Type(String),
+    /// A label keeps it for others.
+    Reserved { label: &'static str, only: String },
+}
+
 impl References {
-    /// Refuses a reference to what is not there or not this customer's.
-    pub fn check_object(&self, object: &ObjectName, customer: &CustomerName) -> Result<(), Finding> {
+    /// Refuses a reference to what is not there for those who refer to it.
+    pub fn check_object(&self, object: &ObjectName, referrer: Referrer<'_>) -> Result<(), Finding> {
         let ObjectName { kind, name } = object;
-        let label =
-            format!("kubectl -n {} label {} {name} odoofleet.dev/customer={customer}", self.namespace, kind.resource());
-        match self.objects.get(object) {
-            None | Some(ReferencedObject::Missing) => Err(Finding::new(
-                Reason::ReferenceNotFound,
-                format!("{kind:?} \"{name}\" does not exist: create it, with label odoofleet.dev/customer={customer}"),
-            )),
-            Some(ReferencedObject::Unlabelled) => Err(Finding::new(
-                Reason::ReferenceNotAllowed,
-                format!("{kind:?} \"{name}\" is not labelled for a customer: {label}"),
-            )),
-            Some(ReferencedObject::Found { customer: owner, shared, type_, .. }) => {
-                if *kind == ObjectKind::Secret && !ALLOWED_TYPES.contains(&type_.as_str()) {
-                    let message = format!(
-                        "Secret \"{name}\" has type \"{type_}\", which environments may not refer to; allowed are {}",
-                        ALLOWED_TYPES.join(", ")
-                    );
-                    return Err(Finding::new(Reason::ReferenceNotAllowed, message));
-                }
-                if *shared || owner.as_deref() == Some(customer.as_str()) {
-                    return Ok(());
-                }
-                Err(Finding::new(
-                    Reason::ReferenceNotAllowed,
-                    format!(
-                        "{kind:?} \"{name}\" belongs to another customer: refer to one that carries label odoofleet.dev/customer={customer}"
-                    ),
-                ))
+        let missing = ReferencedObject::Missing;
+        let found = self.objects.get(object).unwrap_or(&missing);
+        let Some(refusal) = found.refusal(*kind, referrer) else { return Ok(()) };
+        let not_allowed = |message| Err(Finding::new(Reason::ReferenceNotAllowed, message));
+        match refusal {
+            Refusal::NotThere => {
+                let customer = referrer.customer;
+                let message = format!(
+                    "{kind:?} \"{name}\" does not exist for customer \"{customer}\": create it with label {}={customer}; if there is one of this name, it lacks the label or is somebody else's",
+                    labels::CUSTOMER
+                );
+                Err(Finding::new(Reason::ReferenceNotFound, message))
             }
+            Refusal::Type(type_) => not_allowed(format!(
+                "Secret \"{name}\" has type \"{type_}\", which environments may not refer to; allowed are {}",
+                ALLOWED_TYPES.join(", ")
+            )),
+            Refusal::Reserved { label, only } => not_allowed(format!(
+                "{kind:?} \"{name}\" is kept by its label {label} for \"{only}\": refer to another one"
+            )),
         }
     }
 
@@ -255,14 +304,5 @@ impl References {
                 format!("{kind:?} \"{name}\" has no key \"{key}\": add it, or name another key"),
             )
         })
-    }
-}
-
-impl ObjectKind {
-    const fn resource(self) -> &'static str {
-        match self {
-            Self::Secret => "secret",
-            Self::ConfigMap => "configmap",
-        }
     }
 }

@@ -120,7 +120,7 @@ fn facts(
     change: impl FnOnce(&mut Facts),
 ) -> Facts {
     let mut facts = fixtures::facts(environment);
-    facts.generated_secret = Some(GeneratedSecret { environment: Some("acme-prod".into()), uid: Some("u1".into()) });
+    facts.generated_secret = Some(GeneratedSecret { uid: Some("u1".into()) });
     if is_seen(state) {
         facts.running = running(web, database);
     }

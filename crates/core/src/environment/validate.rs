@@ -7,11 +7,11 @@ use odoofleet_api::{Object, OdooEnvironment, labels};
 use serde_json::json;
 
 use super::compose::{FedValue, Values};
-use super::git;
 use super::references::{
-    CustomerView, HeldVersion, ObjectKind, ObjectName, ReferencedObject, References, VersionView, hosts, named_objects,
-    names,
+    CustomerView, HeldVersion, ObjectKind, ObjectName, ReferencedObject, References, Referrer, VersionView, hosts,
+    named_objects, names,
 };
+use super::{continuation, git};
 use crate::customer::{applies_to, may_install};
 use crate::digest;
 use crate::finding::Finding;
@@ -32,6 +32,8 @@ pub struct Validated {
     pub uid: String,
     /// Customer.
     pub customer: CustomerName,
+    /// The customer's id for charts.
+    pub customer_id: String,
     /// Release.
     pub release: ReleaseName,
     /// Stage.
@@ -87,7 +89,12 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
         return Err(Finding::new(Reason::CustomerNotFound, message));
     };
     check_rivals(spec, &customer_name, environment, references)?;
-    check_references(spec, &customer_name, references)?;
+    if let Some(made_for) = &references.release
+        && let Some(finding) = continuation::refusal(environment, release.as_str(), Some(&customer.id), made_for)
+    {
+        return Err(finding);
+    }
+    check_references(environment, references)?;
     git::check(spec.git.as_ref().map_or(&[], |git| &git.customer_addons), &references.allowed_git_hosts)?;
     let version = references.version.clone()?;
     check_major(environment, references.held.as_ref(), &version)?;
@@ -118,6 +125,7 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
         spec_hash: spec_hash(&values, &version, &release, &references.namespace),
         stop_plan: version.content.stop_plan(&release),
         customer: customer_name,
+        customer_id: customer.id.clone(),
         release,
         stage: spec.stage,
         replicas,
@@ -182,12 +190,14 @@ fn check_rivals(
     Ok(())
 }
 
-fn check_references(
-    spec: &OdooEnvironmentSpec,
-    customer: &CustomerName,
-    references: &References,
-) -> Result<(), Finding> {
-    named_objects(spec).iter().try_for_each(|object| references.check_object(object, customer))?;
+fn check_references(environment: &OdooEnvironment, references: &References) -> Result<(), Finding> {
+    let spec = &environment.spec;
+    let referrer = Referrer {
+        customer: &spec.customer_ref.name,
+        environment: environment.metadata.name.as_deref().unwrap_or_default(),
+        stage: spec.stage,
+    };
+    named_objects(spec).iter().try_for_each(|object| references.check_object(object, referrer))?;
     let administrator = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());
     let named =
         [(&spec.master_password_secret_ref, "admin_passwd"), (&administrator.cloned(), "administrator_password")];
@@ -332,12 +342,19 @@ impl Validated {
     pub fn release_labels(&self, revision: i64) -> Vec<(&'static str, String)> {
         vec![
             (labels::CUSTOMER, self.customer.to_string()),
+            (labels::CUSTOMER_ID, self.customer_id.clone()),
+            (labels::STAGE, format!("{:?}", self.stage)),
             (labels::ENVIRONMENT, self.environment.clone()),
             (labels::ENVIRONMENT_UID, self.uid.clone()),
             (labels::SPEC_HASH, self.spec_hash.clone()),
             (labels::CHECK, self.check.clone()),
             (labels::REVISION, revision.to_string()),
         ]
+    }
+
+    /// Who refers to Secrets and ConfigMaps.
+    pub fn referrer(&self) -> Referrer<'_> {
+        Referrer { customer: self.customer.as_str(), environment: &self.environment, stage: self.stage }
     }
 
     /// The claim on the release.

@@ -8,6 +8,7 @@ use super::super::references::{
     CustomerView, HeldVersion, ObjectKind, ObjectName, ReferencedObject, References, Rival, VersionView,
 };
 use super::*;
+use crate::release::Ownership;
 use crate::template::VersionContent;
 use crate::values::{Schema, default_bindings};
 
@@ -47,6 +48,7 @@ fn references(change: impl FnOnce(&mut References)) -> References {
         }),
         version: Ok(version(|_| ())),
         held: None,
+        release: None,
         unreadable_customer: false,
         objects: BTreeMap::new(),
         rivals: vec![],
@@ -63,6 +65,8 @@ fn secret(name: &str, customer: Option<&str>, type_: &str, key: &str) -> (Object
         customer: customer.map(Into::into),
         shared: false,
         type_: type_.into(),
+        environment: None,
+        stage: None,
         generated_for: None,
         generated_uid: None,
         keys: BTreeMap::from([(key.to_owned(), "digest".to_owned())]),
@@ -178,13 +182,64 @@ fn secrets_are_the_customers_own_and_of_a_type_that_may_be_named() {
     };
     assert_eq!(with(Some("acme"), "Opaque", "admin_passwd"), None);
     assert_eq!(with(Some("acme"), "Opaque", "other"), Some(Reason::ReferenceNotFound));
-    assert_eq!(with(Some("globex"), "Opaque", "admin_passwd"), Some(Reason::ReferenceNotAllowed));
-    assert_eq!(with(None, "Opaque", "admin_passwd"), Some(Reason::ReferenceNotAllowed));
+    let told = |customer: Option<&str>| {
+        let object = secret("master", customer, "Opaque", "admin_passwd");
+        let references = references(|references| drop(references.objects.insert(object.0, object.1)));
+        validate(&named, &references).err().unwrap()
+    };
+    let absent = validate(&named, &references(|_| ())).err().unwrap();
+    assert_eq!(absent.reason, Reason::ReferenceNotFound);
+    assert_eq!(told(Some("globex")), absent, "whoever reads the status learns nothing of what he may not list");
+    assert_eq!(told(None), absent);
     assert_eq!(with(Some("acme"), "helm.sh/release.v1", "admin_passwd"), Some(Reason::ReferenceNotAllowed));
     assert_eq!(
         with(Some("acme"), "kubernetes.io/service-account-token", "admin_passwd"),
         Some(Reason::ReferenceNotAllowed)
     );
+}
+
+#[test]
+fn a_secret_that_is_kept_for_an_environment_or_a_stage_is_for_no_other() {
+    let feed = environment(|o| {
+        let from = json!([{ "secretKeyRef": { "name": "s", "key": "k" }, "targetPath": "mail.password" }]);
+        o["spec"]["valuesFrom"] = from;
+    });
+    let with = |label: &str, value: &str| {
+        let (name, mut object) = secret("s", Some("acme"), "Opaque", "k");
+        if let ReferencedObject::Found { environment, stage, .. } = &mut object {
+            *(if label == "environment" { environment } else { stage }) = Some(value.into());
+        }
+        validate(&feed, &references(|references| drop(references.objects.insert(name, object)))).err()
+    };
+    assert_eq!(with("environment", "acme-prod"), None);
+    assert_eq!(with("stage", "Production"), None);
+    for (label, value) in [("environment", "acme-test"), ("stage", "Test"), ("stage", "production")] {
+        let told = with(label, value).unwrap();
+        assert_eq!(told.reason, Reason::ReferenceNotAllowed, "{label} {value}");
+        assert!(told.message.contains(&format!("odoofleet.dev/{label}")), "{}", told.message);
+    }
+}
+
+#[test]
+fn what_was_made_for_production_or_for_another_customer_is_not_continued() {
+    let with = |stage: &str, made_for: Ownership| {
+        let environment = environment(|o| {
+            o["spec"]["stage"] = json!(stage);
+            o["metadata"]["uid"] = json!("u2");
+        });
+        refused(&environment, &references(|references| references.release = Some(made_for)))
+    };
+    let made_for = |stage: &str, id: &str| Ownership {
+        customer: Some("acme".into()),
+        environment: Some("acme-prod".into()),
+        environment_uid: Some("u1".into()),
+        stage: Some(stage.into()),
+        customer_id: Some(id.into()),
+        ..Ownership::default()
+    };
+    assert_eq!(with("Test", made_for("Production", "C0123")), Some(Reason::ReleaseOwnedByAnother));
+    assert_eq!(with("Production", made_for("Production", "C0123")), None);
+    assert_eq!(with("Production", made_for("Production", "C0999")), Some(Reason::ReleaseOwnedByAnother));
 }
 
 #[test]

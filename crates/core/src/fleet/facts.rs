@@ -106,6 +106,7 @@ impl Fleet {
         let references = References {
             version,
             held: Self::held_version(&status),
+            release: history.newest().map(|newest| newest.ownership.clone()),
             objects,
             rivals: self.rivals(&fact),
             rank_in_customer: if limited && history.is_empty() { self.rank_in_customer(&fact) } else { 0 },
@@ -119,7 +120,9 @@ impl Fleet {
         let running = release.as_ref().filter(|_| own).map(|release| self.running_of(release.as_str(), &environment));
         let mut facts = Facts {
             held_plan: self.held_plan(&environment, &status),
-            generated_secret: release.as_ref().and_then(|release| self.generated(&generated_secret(release), customer)),
+            generated_secret: release
+                .as_ref()
+                .and_then(|release| self.generated(&generated_secret(release), &environment)),
             has_upgrade_hooks: chart.is_some_and(|chart| self.has_upgrade_hooks(&chart)),
             running: running.unwrap_or_default(),
             evidence: fact.evidence.clone(),
@@ -146,13 +149,15 @@ impl Fleet {
         running
     }
 
-    fn generated(&self, name: &str, customer: &str) -> Option<GeneratedSecret> {
+    /// What somebody else put under its name is not it.
+    fn generated(&self, name: &str, environment: &OdooEnvironment) -> Option<GeneratedSecret> {
         let object = ObjectName { kind: ObjectKind::Secret, name: name.to_owned() };
         match self.object(&object)? {
-            ReferencedObject::Found { customer: Some(owner), generated_for, generated_uid, .. }
-                if owner == customer =>
+            ReferencedObject::Found { customer, generated_for, generated_uid, .. }
+                if customer.as_ref() == Some(&environment.spec.customer_ref.name)
+                    && *generated_for == environment.metadata.name =>
             {
-                Some(GeneratedSecret { environment: generated_for.clone(), uid: generated_uid.clone() })
+                Some(GeneratedSecret { uid: generated_uid.clone() })
             }
             _ => None,
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Affected, Delta, Fleet, ObjectWatch, absorb};
-use crate::environment::references::{ObjectKind, ObjectName, ReferencedObject};
+use crate::environment::references::{ObjectKind, ObjectName, ReferencedObject, Referrer};
 
 impl Fleet {
     pub(super) fn apply_objects(
@@ -51,15 +51,14 @@ impl Fleet {
         })
     }
 
-    /// Names of the Secrets to which a customer's pods may refer.
-    pub fn secrets_for(&self, customer: &str) -> Vec<String> {
-        let allowed = |object: &ReferencedObject| match object {
-            ReferencedObject::Found { customer: owner, shared, .. } => *shared || owner.as_deref() == Some(customer),
-            ReferencedObject::Unlabelled | ReferencedObject::Missing => false,
+    /// Names of the Secrets or ConfigMaps to which an environment's pods may refer.
+    pub fn objects_for(&self, kind: ObjectKind, referrer: Referrer<'_>) -> Vec<String> {
+        let seen = self.objects.values().flatten();
+        // The newest version counts, not the watch that tells first.
+        let allowed = |name: &&ObjectName| {
+            name.kind == kind && self.object(name).is_some_and(|object| object.may_be_used_by(kind, referrer))
         };
-        let seen =
-            [ObjectWatch::CustomersSecrets, ObjectWatch::SharedSecrets].iter().filter_map(|one| self.objects.get(one));
-        let secrets = seen.flatten().filter(|(name, object)| name.kind == ObjectKind::Secret && allowed(object));
-        secrets.map(|(name, _)| name.name.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+        let names = seen.map(|(name, _)| name).filter(allowed);
+        names.map(|name| name.name.clone()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }

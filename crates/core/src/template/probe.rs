@@ -6,22 +6,25 @@ use odoofleet_api::names::ReleaseName;
 use serde_json::{Value, json};
 
 use super::VersionContent;
+use crate::chart::Chart;
 use crate::values::{InputContext, Inputs, Layer, Layers, ValuePath, apply_bindings};
 
 /// Stands for whatever only an environment brings.
 const PLACEHOLDER: &str = "placeholder";
+/// Stands for what a Secret feeds. It stands nowhere else: the worker looks where the chart puts it.
+const SECRET_PLACEHOLDER: &str = "placeholder-for-a-secret";
 
 /// Values with which a chart must be able to be rendered: the template's, and stand-ins for what every environment brings by
 /// itself (names, the generated Secret, a host) and for what only Secrets may feed.
-pub fn probe_values(content: &VersionContent, chart_values: &Object, release: &ReleaseName) -> Object {
+pub fn probe_values(content: &VersionContent, chart: &Chart, release: &ReleaseName) -> Object {
     let inputs = inputs(content, release);
-    let fed = content.secret_value_paths().into_iter().map(|path| (path, json!(PLACEHOLDER)));
+    let fed = content.secret_value_paths(chart).into_iter().map(|path| (path, json!(SECRET_PLACEHOLDER)));
     // An expression may want more of an environment than a stand-in has; then its place stays as the template leaves it.
     let bound =
         content.bindings.iter().filter_map(|binding| apply_bindings(std::slice::from_ref(binding), &inputs).ok());
     let bound: Vec<(ValuePath, Value)> = bound.flatten().filter_map(|bound| Some((bound.to, bound.value?))).collect();
     let mut layers = Layers::default();
-    layers.push(Layer::Chart, chart_values.clone());
+    layers.push(Layer::Chart, chart.values.clone());
     layers.push(Layer::Template, content.values.clone());
     // What cannot be set is told where an environment wants it.
     let _ = layers.set(Layer::ValuesFrom, fed);
@@ -92,11 +95,11 @@ mod tests {
             content.values = serde_json::from_value(json!({ "size": "S" })).unwrap();
         });
         let release = ReleaseName::parse("check").unwrap();
-        let values = probe_values(&version.content, &Object::new(), &release);
+        let values = probe_values(&version.content, &version.chart, &release);
         assert_eq!(values["size"], "S");
         assert_eq!(values["releaseNameOverride"], "check");
         assert_eq!(values["postgresql"]["auth"]["existingSecret"], PLACEHOLDER);
-        assert_eq!(values["mail"]["password"], PLACEHOLDER);
+        assert_eq!(values["mail"]["password"], SECRET_PLACEHOLDER);
         assert_eq!(values["ingress"]["host"], "placeholder.example");
         let requires = |names: &[&str]| {
             let required = names.iter().map(|name| (*name).to_owned()).collect();

@@ -48,6 +48,9 @@ pub struct VersionContent {
     /// Paths that only Secrets may feed.
     #[serde(default)]
     pub secret_paths: Vec<String>,
+    /// Paths that no environment may set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locked_paths: Vec<String>,
     /// Workloads with a special part in stop and start.
     #[serde(default)]
     pub workloads: Vec<StopWorkload>,
@@ -94,6 +97,7 @@ impl VersionContent {
             bindings: spec.bindings.clone().unwrap_or_else(default_bindings),
             required: spec.required.clone(),
             secret_paths: spec.secret_paths.clone(),
+            locked_paths: spec.locked_paths.clone(),
             workloads: spec.stop.clone().unwrap_or_default().workloads,
         };
         content.check()?;
@@ -107,6 +111,7 @@ impl VersionContent {
                 return Err(VersionError::SecretValue(path.to_string()));
             }
         }
+        paths("spec.lockedPaths", self.locked_paths.iter())?;
         paths(
             "spec.stop.workloads[].replicasPath",
             self.workloads.iter().filter_map(|workload| workload.replicas_path.as_ref()),
@@ -132,6 +137,7 @@ impl VersionContent {
             && self.postgres_major == spec.postgres_major
             && self.required == spec.required
             && self.secret_paths == spec.secret_paths
+            && self.locked_paths == spec.locked_paths
             && self.workloads == spec.stop.clone().unwrap_or_default().workloads
             && spec.bindings.as_ref().is_none_or(|bindings| *bindings == self.bindings)
             && spec
@@ -141,9 +147,14 @@ impl VersionContent {
                 .is_none_or(|digest| digest.strip_prefix("sha256:") == Some(self.chart_digest.as_str()))
     }
 
-    /// Paths that only Secrets may feed. Checked when the content was frozen.
-    pub fn secret_value_paths(&self) -> Vec<ValuePath> {
-        self.secret_paths.iter().filter_map(|path| ValuePath::parse(path).ok()).collect()
+    /// Paths that Secrets may feed, and nothing else: the template's and its chart's. Checked when the content was frozen.
+    pub fn secret_value_paths(&self, chart: &Chart) -> Vec<ValuePath> {
+        parsed(&self.secret_paths).chain(chart.secret_paths.iter().cloned()).collect()
+    }
+
+    /// Paths that no environment may set: the template's and its chart's.
+    pub fn locked_value_paths(&self, chart: &Chart) -> Vec<ValuePath> {
+        parsed(&self.locked_paths).chain(chart.locked_paths.iter().cloned()).collect()
     }
 
     /// How a release of this version is stopped and started.
@@ -167,6 +178,10 @@ impl VersionContent {
             .map(|binding| binding.to.as_str());
         declared.chain(bound).filter_map(|path| ValuePath::parse(path).ok()).collect()
     }
+}
+
+fn parsed(texts: &[String]) -> impl Iterator<Item = ValuePath> {
+    texts.iter().filter_map(|path| ValuePath::parse(path).ok())
 }
 
 fn paths<'a>(field: &'static str, texts: impl Iterator<Item = &'a String>) -> Result<Vec<ValuePath>, VersionError> {

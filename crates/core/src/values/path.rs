@@ -120,6 +120,11 @@ impl ValuePath {
         }
     }
 
+    /// Whether this place is the other one, or lies in it.
+    pub fn lies_in(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
     /// Whether one of the two places lies in the other.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).all(|(a, b)| a == b)

@@ -15,6 +15,9 @@ fn inputs() -> Box<Inputs> {
         volumes: text("acme-prod-filestore", "20Gi"),
         allowed_kinds: vec!["apps/v1/Deployment".into()],
         allowed_secrets: vec!["acme-prod-odoofleet".into()],
+        allowed_config_maps: vec!["acme-settings".into()],
+        secret_paths: vec!["/odoo/config/admin_passwd".into()],
+        hosts: Some(vec!["erp.acme.example".into()]),
         allow_data_loss: true,
     })
 }

@@ -180,7 +180,8 @@ fn follow<K>(
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     K::DynamicType: Default + Clone,
 {
-    ctx.awaited.expect(name);
+    let list = format!("the list of {name}");
+    ctx.awaited.expect(&list);
     let ctx = Arc::clone(ctx);
     tasks.spawn(async move {
         let mut events = std::pin::pin!(watcher(api, config.page_size(PAGE)).default_backoff().modify(trim));
@@ -190,7 +191,7 @@ fn follow<K>(
                     let done = matches!(event, Event::InitDone);
                     handle(&ctx, event);
                     if done {
-                        ctx.awaited.arrived(name);
+                        ctx.awaited.arrived(&list);
                     }
                 }
                 Err(error) => tracing::warn!(watch = name, error = chain(&error), "a watch was interrupted"),

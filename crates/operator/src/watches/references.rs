@@ -33,6 +33,8 @@ fn found(
         customer: all.get(labels::CUSTOMER).cloned(),
         shared: is_true(labels::SHARED),
         type_,
+        environment: all.get(labels::ENVIRONMENT).cloned(),
+        stage: all.get(labels::STAGE).cloned(),
         generated_for: all.get(labels::ENVIRONMENT).filter(|_| is_true(labels::GENERATED)).cloned(),
         generated_uid: all.get(labels::ENVIRONMENT_UID).filter(|_| is_true(labels::GENERATED)).cloned(),
         keys,

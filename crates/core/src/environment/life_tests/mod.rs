@@ -29,7 +29,7 @@ const NOW: i64 = 2000;
 /// What facts say that are as `change` makes them; nothing is there yet.
 fn facts(replicas: i32, change: impl FnOnce(&mut Facts)) -> Facts {
     let mut facts = fixtures::facts(environment(replicas, |_| ()));
-    facts.generated_secret = Some(GeneratedSecret { environment: Some("acme-prod".into()), uid: Some("u1".into()) });
+    facts.generated_secret = Some(GeneratedSecret { uid: Some("u1".into()) });
     change(&mut facts);
     facts
 }

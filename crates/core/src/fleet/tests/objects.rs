@@ -1,6 +1,9 @@
 //! Customers, templates and their versions, Secrets: what environments refer to.
 
+use odoofleet_api::environment::Stage;
+
 use super::*;
+use crate::environment::references::Referrer;
 
 #[test]
 fn environments_hear_of_their_customer_only_what_governs_them() {
@@ -25,18 +28,22 @@ fn environments_hear_of_their_customer_only_what_governs_them() {
     assert!(affected.environments.contains("acme-prod"), "it vanished while nobody watched");
 }
 
+fn of(customer: &str) -> Referrer<'_> {
+    Referrer { customer, environment: "e", stage: Stage::Test }
+}
+
 #[test]
 fn a_secret_that_loses_one_of_two_labels_is_still_seen() {
     let mut fleet = fleet();
     let objects = |fleet: &mut Fleet, watch, delta| drop(fleet.apply(Change::Objects(watch, delta)));
     objects(&mut fleet, ObjectWatch::CustomersSecrets, Delta::Applied(secret(Some("acme"), true, 9)));
     objects(&mut fleet, ObjectWatch::SharedSecrets, Delta::Applied(secret(Some("acme"), true, 9)));
-    assert_eq!(fleet.secrets_for("beta"), ["tls"]);
+    assert_eq!(fleet.objects_for(ObjectKind::Secret, of("beta")), ["tls"]);
     // The label that shares it is taken away. The watches tell so in any order.
     objects(&mut fleet, ObjectWatch::SharedSecrets, Delta::Deleted(secret(Some("acme"), true, 10)));
     objects(&mut fleet, ObjectWatch::CustomersSecrets, Delta::Applied(secret(Some("acme"), false, 10)));
-    assert_eq!(fleet.secrets_for("beta"), Vec::<String>::new());
-    assert_eq!(fleet.secrets_for("acme"), ["tls"]);
+    assert_eq!(fleet.objects_for(ObjectKind::Secret, of("beta")), Vec::<String>::new());
+    assert_eq!(fleet.objects_for(ObjectKind::Secret, of("acme")), ["tls"]);
     // The newest version counts, not the watch that tells first.
     objects(&mut fleet, ObjectWatch::SharedSecrets, Delta::Applied(secret(None, true, 11)));
     assert_eq!(fleet.object(&secret(None, true, 0).0), Some(&secret(None, true, 11).1));

@@ -198,7 +198,10 @@ async fn retain(ctx: &Context, facts: &Facts, revision: i64) -> Result<(), Error
     let Some(release) = release_of(facts) else { return Ok(()) };
     let name = format!("sh.helm.release.v1.{release}.v{revision}");
     let patch = json!({ "metadata": {
-        "labels": { labels::RETAINED_AT: Timestamp::now().as_second().to_string() },
+        "labels": {
+            labels::RETAINED_AT: Timestamp::now().as_second().to_string(),
+            labels::STAGE: format!("{:?}", facts.environment.spec.stage),
+        },
         "annotations": { RETAINED_HOSTS: hosts(&facts.environment.spec).join(",") },
     } });
     let marked = ctx.api::<Secret>().patch_metadata(&name, &own(), &Patch::Merge(patch)).await;

@@ -227,7 +227,7 @@ fn failure(error: &WorkerError, place: (&str, &str, i64)) -> Failure {
         ErrorClass::Deadline => Reason::DeadlineExceeded,
         ErrorClass::WouldDeleteData => Reason::WouldDeleteData,
         ErrorClass::KindNotAllowed => Reason::KindNotAllowed,
-        ErrorClass::SecretNotAllowed => Reason::ReferenceNotAllowed,
+        ErrorClass::SecretNotAllowed | ErrorClass::ReferenceNotAllowed => Reason::ReferenceNotAllowed,
         ErrorClass::Conflict
         | ErrorClass::Locked
         | ErrorClass::Unreachable

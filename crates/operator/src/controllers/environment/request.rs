@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::{OdooEnvironment, labels};
-use odoofleet_core::environment::references::{ObjectKind, names};
+use odoofleet_core::environment::references::{ObjectKind, hosts, names};
 use odoofleet_core::environment::validate::Validated;
 use odoofleet_core::environment::{Facts, FedValue, HelmStep, check};
 use odoofleet_core::finding::Finding;
@@ -33,6 +33,8 @@ const GENERATED_KEYS: [&str; 3] = ["admin_passwd", "password", "administrator_pa
 const SUPERSEDED: i64 = 4;
 /// The same for an uninstall, which must leave none: a release that was adopted may have Helm's default of ten.
 const SUPERSEDED_AT_UNINSTALL: i64 = 30;
+/// Most bytes that Secrets and ConfigMaps feed to one release: each is held several times, by operator and worker.
+const MOST_FED: usize = 256 * 1024;
 /// Seconds for an operation that renders no chart.
 const PLAIN_TIMEOUT: i64 = 300;
 
@@ -90,9 +92,12 @@ async fn inputs(
     step: &HelmStep,
 ) -> Result<Result<Inputs, Finding>, Error> {
     let mut values = wanted.values.clone();
+    let mut room = MOST_FED;
     for fed in &wanted.fed {
         match read(ctx, fed).await? {
+            Ok(text) if text.len() > room => return Ok(Err(too_much())),
             Ok(text) => {
+                room -= text.len();
                 if let Err(error) = fed.to.set(&mut values, Value::String(text)) {
                     return Ok(Err(Finding::new(Reason::ValueNotAllowed, error.to_string())));
                 }
@@ -111,8 +116,12 @@ async fn inputs(
         Ok(path) => path,
         Err(error) => return error.finding().map(Err).map_err(Error::Chart),
     };
-    let mut allowed_secrets = ctx.fleet.with(|fleet| fleet.secrets_for(wanted.customer.as_str()));
+    let (mut allowed_secrets, allowed_config_maps) = ctx.fleet.with(|fleet| {
+        let referrer = wanted.referrer();
+        (fleet.objects_for(ObjectKind::Secret, referrer), fleet.objects_for(ObjectKind::ConfigMap, referrer))
+    });
     allowed_secrets.push(wanted.generated_secret.clone());
+    let secrets = wanted.fed.iter().filter(|fed| fed.object.kind == ObjectKind::Secret);
     let volumes = facts.running.volumes.iter().filter_map(|volume| Some((volume.name.clone(), volume.size.clone()?)));
     Ok(Ok(Inputs {
         chart: Chart { path: path.to_string_lossy().into_owned(), sha256: wanted.version.content.chart_digest.clone() },
@@ -124,8 +133,19 @@ async fn inputs(
         volumes: volumes.collect(),
         allowed_kinds: ctx.settings.allowed_kinds.clone(),
         allowed_secrets,
+        allowed_config_maps,
+        secret_paths: secrets.map(|fed| fed.to.pointer()).collect(),
+        hosts: Some(hosts(&facts.environment.spec)),
         allow_data_loss: wanted.allows_data_loss(step.revision),
     }))
+}
+
+fn too_much() -> Finding {
+    let message = format!(
+        "what spec.valuesFrom feeds has more than {} KiB together: a release must fit into one Secret; have the chart mount large contents instead",
+        MOST_FED / 1024
+    );
+    Finding::new(Reason::ReleaseTooLarge, message)
 }
 
 /// Labels of a release, or of the pod of a check: there the digest of all that goes in would let its readers test guesses of a
@@ -258,13 +278,19 @@ pub async fn take_back(ctx: &Context, Generated(name, uid): Generated) -> Result
 
 async fn is_own_secret(ctx: &Context, wanted: &Validated) -> Result<Result<(), Finding>, Error> {
     let found = ctx.api::<Secret>().get_metadata_opt(&wanted.generated_secret).await.map_err(Error::Prepare)?;
-    let owner = found.and_then(|found| found.metadata.labels.and_then(|mut all| all.remove(labels::CUSTOMER)));
-    if owner.as_deref() == Some(wanted.customer.as_str()) {
+    let all = found.and_then(|found| found.metadata.labels).unwrap_or_default();
+    // Admission lets the operator alone set these two: passwords that somebody else has chosen are not taken.
+    let wanted_labels = [
+        (labels::CUSTOMER, wanted.customer.as_str()),
+        (labels::ENVIRONMENT, wanted.environment.as_str()),
+        (labels::GENERATED, "true"),
+    ];
+    if wanted_labels.iter().all(|(key, value)| all.get(*key).is_some_and(|own| own == value)) {
         return Ok(Ok(()));
     }
     let message = format!(
-        "Secret \"{}\" exists and does not carry label odoofleet.dev/customer={}: it is in the way of the generated passwords; rename or remove it",
-        wanted.generated_secret, wanted.customer
+        "Secret \"{}\" exists, and the operator did not make it for this environment: it is in the way of the generated passwords; rename or remove it",
+        wanted.generated_secret
     );
     Ok(Err(Finding::new(Reason::ReferenceNotAllowed, message)))
 }

@@ -20,6 +20,7 @@ use odoofleet_core::fleet::{Change, Delta};
 use odoofleet_core::template::{
     StoredVersion, VersionContent, VersionError, lacks_inputs, probe_values, revision_name,
 };
+use odoofleet_core::values::ValuePath;
 use odoofleet_helm::{Chart, Command, ErrorClass, Inputs, Lane, Request, Turn};
 use tokio::sync::RwLock;
 
@@ -154,7 +155,8 @@ async fn check(
     let path = ctx.charts.path(&content.chart_digest).to_string_lossy().into_owned();
     let inputs = Inputs {
         chart: Chart { path, sha256: content.chart_digest.clone() },
-        values: probe_values(content, &chart.values, &release),
+        values: probe_values(content, chart, &release),
+        secret_paths: content.secret_value_paths(chart).iter().map(ValuePath::pointer).collect(),
         allowed_kinds: ctx.settings.allowed_kinds.clone(),
         ..Inputs::default()
     };

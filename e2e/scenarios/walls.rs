@@ -1,0 +1,241 @@
+//! What an author may not do by way of the operator, whose rights are more than his own.
+
+use e2e::{Chart, Environment, Told, World};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams};
+use serde_json::{Value, json};
+
+use crate::{Result, revisions};
+
+/// A Secret of the customer's, or of nobody's.
+fn secret(name: &str, labels: &Value, text: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "labels": labels },
+        "stringData": { "text": text, "admin_passwd": text },
+    })
+}
+
+fn feeding(mut environment: Value, secret: &str, to: &str) -> Value {
+    environment["spec"]["valuesFrom"] =
+        json!([{ "secretKeyRef": { "name": secret, "key": "text" }, "targetPath": to }]);
+    environment
+}
+
+async fn delete(world: &World, name: &str) -> Result {
+    world.api::<Environment>().delete(name, &DeleteParams::default()).await?;
+    world.wait_gone::<Environment>(name).await
+}
+
+/// Waits until the present spec was looked at and has this reason.
+async fn refused(world: &World, name: &str, reason: &str) -> anyhow::Result<Told> {
+    world.until(name, reason, |told| told.is_observed() && told.reason() == reason).await
+}
+
+async fn volumes(world: &World) -> anyhow::Result<Vec<Option<String>>> {
+    let all = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?;
+    Ok(all.items.iter().filter(|claim| claim.metadata.deletion_timestamp.is_none()).map(ResourceExt::uid).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_secret_holds_comes_to_no_place_that_others_read() -> Result {
+    let world = World::start("canary").await?;
+    world.apply(&e2e::odoo_template()).await?;
+    world.apply(&secret("mine", &json!({ "odoofleet.dev/customer": "acme" }), "canary-in-a-mine")).await?;
+    let places = [
+        "podAnnotations.leak",
+        "odoo.config.aws_secret",
+        "page.contact",
+        "postgresql.parameters.x",
+        "image.tag",
+        "ingress.annotations.x",
+        "ingress.aliases[0]",
+        "ingress.tls.secretName",
+        "git.refresh",
+        "nodeSelector.x",
+        "networkPolicy.extraEgress[0]",
+        "mail.host",
+    ];
+    for to in places {
+        world.apply(&feeding(e2e::odoo_environment("acme", "prod"), "mine", to)).await?;
+        let told = refused(&world, "acme-prod", "ValueNotAllowed").await?;
+        assert!(told.message().contains(to), "{to}: {}", told.message());
+        assert!(revisions(&world, "acme-prod").await?.is_empty(), "{to}");
+    }
+    // Where Secrets may go, the chart keeps it in a Secret.
+    world.apply(&feeding(e2e::odoo_environment("acme", "prod"), "mine", "odoo.config.admin_passwd")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    let namespace = world.namespace.as_str();
+    let kinds = world.kubectl(&["api-resources", "--namespaced", "--verbs=list", "-o", "name"]).await?;
+    for kind in kinds.lines().filter(|kind| *kind != "secrets") {
+        let all = world.kubectl(&["get", kind, "--namespace", namespace, "-o", "json"]).await?;
+        assert!(!all.contains("canary-in"), "{kind}: {all}");
+    }
+    assert!(!world.log().contains("canary-in"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_that_shows_what_secrets_feed_is_refused_with_the_template() -> Result {
+    let world = World::start("leaky").await?;
+    let leaky = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ .Release.Name }}-leak\"}\ndata: {ini: \"password={{ .Values.password }}\"}\n";
+    world.put_chart(&Chart::small("2.0.0").with("templates/leak.yaml", leaky)).await?;
+    world.apply(&e2e::template("small", "leaky")).await?;
+    let told = world
+        .wait::<odoofleet_api::OdooTemplate>("small", "refused", |template| {
+            Told::by(template).condition("Ready") == ("False", "ReferenceNotAllowed")
+        })
+        .await?;
+    let told = Told::by(&told);
+    let text = serde_json::to_string(told.field("/conditions"))?;
+    assert!(text.contains("data.ini") && text.contains("password"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generated_passwords_are_their_environments_alone() -> Result {
+    let world = World::start("generated").await?;
+    world.apply(&e2e::odoo_template()).await?;
+    let mut production = e2e::odoo_environment("acme", "prod");
+    production["spec"]["stage"] = json!("Production");
+    world.apply(&production).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    let mut probe = e2e::odoo_environment("acme", "probe");
+    probe["spec"]["masterPasswordSecretRef"] = json!({ "name": "acme-prod-odoofleet" });
+    world.apply(&probe).await?;
+    let told = refused(&world, "acme-probe", "ReferenceNotAllowed").await?;
+    assert!(told.message().contains("acme-prod"), "{}", told.message());
+    // The free values of a chart reach it no better.
+    let mut mail = e2e::odoo_environment("acme", "probe");
+    mail["spec"]["mail"] = json!({ "host": "m.example", "existingSecret": "acme-prod-odoofleet" });
+    world.apply(&mail).await?;
+    world.patch::<Environment>("acme-probe", json!({ "spec": { "masterPasswordSecretRef": null } })).await?;
+    refused(&world, "acme-probe", "ReferenceNotAllowed").await?;
+    assert!(revisions(&world, "acme-probe").await?.is_empty());
+    // One that is kept for Production is no Test's either.
+    let kept = json!({ "odoofleet.dev/customer": "acme", "odoofleet.dev/stage": "Production" });
+    world.apply(&secret("kept", &kept, "for production")).await?;
+    world
+        .patch::<Environment>(
+            "acme-probe",
+            json!({ "spec": { "mail": null, "masterPasswordSecretRef": { "name": "kept" } } }),
+        )
+        .await?;
+    let told = refused(&world, "acme-probe", "ReferenceNotAllowed").await?;
+    assert!(told.message().contains("odoofleet.dev/stage"), "{}", told.message());
+    world
+        .patch::<Environment>("acme-prod", json!({ "spec": { "masterPasswordSecretRef": { "name": "kept" } } }))
+        .await?;
+    world.until("acme-prod", "upgraded", |told| told.is_observed() && told.says("Running", "Running")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_that_somebody_prepared_are_not_taken() -> Result {
+    let world = World::start("squatted").await?;
+    world.apply(&e2e::odoo_template()).await?;
+    world.apply(&secret("acme-prod-odoofleet", &json!({ "odoofleet.dev/customer": "acme" }), "known")).await?;
+    world.apply(&e2e::odoo_environment("acme", "prod")).await?;
+    let told = refused(&world, "acme-prod", "ReferenceNotAllowed").await?;
+    assert!(told.message().contains("acme-prod-odoofleet"), "{}", told.message());
+    assert!(revisions(&world, "acme-prod").await?.is_empty());
+    world.api::<Secret>().delete("acme-prod-odoofleet", &DeleteParams::default()).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    let generated = world.api::<Secret>().get("acme-prod-odoofleet").await?;
+    assert_eq!(generated.labels()["odoofleet.dev/generated"], "true");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_production_left_is_continued_by_production_alone() -> Result {
+    let world = World::start("left").await?;
+    world.apply(&e2e::odoo_template()).await?;
+    for policy in ["Retain", "Orphan"] {
+        let name = format!("acme-{}", policy.to_lowercase());
+        let of_stage = |stage: &str, policy: &str| {
+            let mut environment = e2e::odoo_environment("acme", name.trim_start_matches("acme-"));
+            environment["metadata"]["annotations"] = json!({ "odoofleet.dev/allow-deletion": name });
+            environment["spec"]["stage"] = json!(stage);
+            environment["spec"]["deletionPolicy"] = json!(policy);
+            environment
+        };
+        world.apply(&of_stage("Production", policy)).await?;
+        world.wait_phase(&name, "Running").await?;
+        let (data, held) = (volumes(&world).await?, revisions(&world, &name).await?);
+        delete(&world, &name).await?;
+        world.apply(&of_stage("Test", "Delete")).await?;
+        let told = refused(&world, &name, "ReleaseOwnedByAnother").await?;
+        assert!(told.message().contains("Production"), "{}", told.message());
+        delete(&world, &name).await?;
+        assert_eq!((volumes(&world).await?, revisions(&world, &name).await?), (data.clone(), held), "{policy}");
+        world.apply(&of_stage("Production", policy)).await?;
+        world.wait_phase(&name, "Running").await?;
+        assert_eq!(volumes(&world).await?, data, "{policy}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_made_again_with_another_id_takes_no_release_along() -> Result {
+    let world = World::start("otherid").await?;
+    let customer = |id: &str| {
+        let mut customer = e2e::customer("initech");
+        customer["spec"]["id"] = json!(id);
+        customer
+    };
+    world.apply(&customer("C1")).await?;
+    world.apply(&e2e::environment("initech", "prod")).await?;
+    world.wait_phase("initech-prod", "Running").await?;
+    world.api::<odoofleet_api::OdooCustomer>().delete("initech", &DeleteParams::default()).await?;
+    world.patch::<odoofleet_api::OdooCustomer>("initech", json!({ "metadata": { "finalizers": null } })).await?;
+    world.wait_gone::<odoofleet_api::OdooCustomer>("initech").await?;
+    world.apply(&customer("C2")).await?;
+    let told = refused(&world, "initech-prod", "ReleaseOwnedByAnother").await?;
+    assert!(told.message().contains("\"C1\"") && told.message().contains("\"C2\""), "{}", told.message());
+    assert_eq!(revisions(&world, "initech-prod").await?, [1]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_reaches_hosts_and_pods_of_its_own_environment_alone() -> Result {
+    let world = World::start("reach").await?;
+    let ingress = r#"{{ if .Values.note }}apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: "{{ .Release.Name }}"}
+spec:
+  rules:
+    - host: {{ .Values.note | quote }}
+      http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: "{{ .Release.Name }}", port: {number: 80}}}}]}
+{{ end }}"#;
+    let service = r#"apiVersion: v1
+kind: Service
+metadata: {name: "{{ .Release.Name }}"}
+spec: {selector: {app: "{{ .Values.selects | default (printf "%s-web" .Release.Name) }}"}, ports: [{port: 80}]}
+"#;
+    let chart = Chart::small("2.0.0").with("templates/ingress.yaml", ingress).with("templates/service.yaml", service);
+    world.put_chart(&chart).await?;
+    world.apply(&e2e::template("small", "reach")).await?;
+    let mut environment = e2e::environment("acme", "prod");
+    environment["spec"]["ingress"] = json!({ "host": "erp.acme.example" });
+    environment["spec"]["values"] = json!({ "note": "erp.acme.example" });
+    world.apply(&environment).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    for (values, named) in [
+        (json!({ "note": "erp.globex.example" }), "erp.globex.example"),
+        (json!({ "note": "*.example" }), "*.example"),
+        (json!({ "selects": "globex-prod-web" }), "globex-prod-web"),
+    ] {
+        world.patch::<Environment>("acme-prod", json!({ "spec": { "values": values } })).await?;
+        let told = refused(&world, "acme-prod", "ReferenceNotAllowed").await?;
+        assert!(told.message().contains(named), "{}", told.message());
+        assert_eq!(revisions(&world, "acme-prod").await?, [1]);
+        world
+            .patch::<Environment>(
+                "acme-prod",
+                json!({ "spec": { "values": { "note": "erp.acme.example", "selects": null } } }),
+            )
+            .await?;
+        world.until("acme-prod", "mended", |told| told.is_observed() && told.says("Running", "Running")).await?;
+    }
+    Ok(())
+}
