@@ -1,5 +1,6 @@
 """What the chart renders, and what it refuses."""
 import json
+import re
 
 import yaml
 
@@ -9,10 +10,13 @@ ALL = {"operator": {"allowedGitHosts": ["git.example.com", "gitlab.example.cn:84
        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
                    "prometheusRule": {"enabled": True, "runbookUrl": "https://example.com/runbooks/"}}}
 
+POLICIES = ["bindings", "consents", "environment-deletion", "finalizers", "named-configmaps", "named-secrets", "namespace-deletion", "operator",
+            "passwords", "production", "reserved-secrets", "routes", "secrets", "shared"]
+
 
 def run(checks, helm, chart):
-    for part in (lint, deployment, environment_variables, rights, kinds, people, switches, crds, namespace, policies, monitoring, schema,
-                 i18n):
+    for part in (lint, deployment, environment_variables, rights, kinds, people, switches, crds, namespace, policies, references,
+                 monitoring, schema, i18n):
         checks.section(f"rendered: {part.__name__}")
         part(checks, helm, chart)
 
@@ -156,7 +160,9 @@ def switches(checks, helm, chart):
     off = helm.objects(chart, {"crds": {"install": False}, "createWatchNamespace": False, "roles": {"create": False},
                                "policies": {"create": False}}, release="second", namespace="second-system")
     checks.equal(sorted({o["kind"] for o in off}), ["ClusterRole", "ClusterRoleBinding", "Deployment", "Role", "RoleBinding", "Service",
-                                                    "ServiceAccount"], "a second installation adds only its own objects")
+                                                    "ServiceAccount", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"],
+                 "a second installation adds only its own objects")
+    checks.equal({o["metadata"]["name"] for o in off if "Policy" in o["kind"]}, {"second-odoofleet-operator"}, "and a policy on its own operator")
     first = {(o["kind"], o["metadata"]["name"]) for o in helm.objects(chart) if "namespace" not in o["metadata"]}
     second = {(o["kind"], o["metadata"]["name"]) for o in off if "namespace" not in o["metadata"]}
     checks.equal(first & second, set(), "cluster-wide names of two installations differ")
@@ -187,8 +193,7 @@ def policies(checks, helm, chart):
     objects = helm.objects(chart)
     policies = {o["metadata"]["name"]: o for o in find(objects, "ValidatingAdmissionPolicy")}
     bindings = {o["spec"]["policyName"]: o for o in find(objects, "ValidatingAdmissionPolicyBinding")}
-    checks.equal(set(policies), {f"odoofleet-{n}" for n in ("environment-deletion", "namespace-deletion", "production", "secrets", "shared")},
-                 "policies")
+    checks.equal(set(policies), {f"odoofleet-{n}" for n in POLICIES}, "policies")
     checks.equal(set(bindings), set(policies), "each policy is bound")
     for name, policy in policies.items():
         checks.equal(policy["spec"]["failurePolicy"], "Fail", f"{name} fails closed")
@@ -197,8 +202,43 @@ def policies(checks, helm, chart):
         if name == "odoofleet-namespace-deletion":
             checks.equal((selector, policy["spec"]["matchConstraints"]["objectSelector"]),
                          (None, {"matchLabels": {"odoofleet.dev/protected": "true"}}), f"{name} is bound by its own label")
+        elif name in ("odoofleet-operator", "odoofleet-bindings"):
+            checks.equal(selector, None, f"{name} is bound everywhere")
         else:
             checks.equal(selector, {"namespaceSelector": {"matchLabels": {"odoofleet.dev/managed": "true"}}}, f"{name} is bound by label")
+
+
+def references(checks, helm, chart):
+    """The policies know every place in which a spec, or a value of charts/odoo, names a Secret or a ConfigMap."""
+    def walk(node, path, resolve=lambda node: node):
+        for key, child in resolve(node).get("properties", {}).items():
+            child, here = resolve(child), f"{path}.{key}"
+            if child.get("type") == "array":
+                child, here = resolve(child["items"]), here + "[]"
+            if re.search("secret|configmap|caref", key, re.IGNORECASE) and key != "secretPaths":
+                yield here
+            yield from walk(child, here, resolve)
+
+    places = set()
+    for crd in (chart / "files/crds").glob("*.yaml"):
+        schema = yaml.safe_load(crd.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        places |= set(walk(schema["properties"]["spec"], "spec"))
+    values = json.loads((chart.parent / "odoo/values.schema.json").read_text())
+
+    def resolve(node):
+        for part in node.get("allOf", []):
+            node = node | resolve(part)
+        return resolve(values["definitions"][node["$ref"].split("/")[-1]]) if "$ref" in node else node
+
+    of_chart = set(walk(values, "", resolve))
+    places |= {f"spec.values{p}" for p in of_chart} | {f"spec{p}" for p in of_chart if p.startswith((".postgresql.", ".mail."))}
+    known = set()
+    for policy in find(helm.objects(chart), "ValidatingAdmissionPolicy"):
+        if "-named-" in policy["metadata"]["name"]:
+            variable = next(v for v in policy["spec"]["variables"] if v["name"] == "after")
+            known |= set(re.findall(r"'field': \[dyn\('(.*?)'\)\]", variable["expression"]))
+    checks.equal(known, places, "places that name Secrets and ConfigMaps")
+    checks.that(len(known) > 15, "they are many", known)
 
 
 def monitoring(checks, helm, chart):
