@@ -112,13 +112,13 @@ def rights(checks, helm, chart):
 
 
 def kinds(checks, helm, chart):
-    values = {"extraAllowedKinds": [{"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "resource": "externalsecrets",
-                                     "verbs": ["get", "create", "patch", "delete"]}]}
+    values = {"extraAllowedKinds": [{"apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler",
+                                     "resource": "verticalpodautoscalers", "verbs": ["get", "create", "patch", "delete"]}]}
     objects = helm.objects(chart, values)
     role = one(objects, "Role", "odoofleet-controller")
-    checks.that({"apiGroups": ["external-secrets.io"], "resources": ["externalsecrets"], "verbs": ["get", "create", "patch", "delete"]}
+    checks.that({"apiGroups": ["autoscaling.k8s.io"], "resources": ["verticalpodautoscalers"], "verbs": ["get", "create", "patch", "delete"]}
                 in role["rules"], "an extra kind becomes a rule")
-    checks.that(env_of(objects)["ODOOFLEET_ALLOWED_KINDS"]["value"].endswith(",external-secrets.io/v1/ExternalSecret"), "and a flag")
+    checks.that(env_of(objects)["ODOOFLEET_ALLOWED_KINDS"]["value"].endswith(",autoscaling.k8s.io/v1/VerticalPodAutoscaler"), "and a flag")
 
     role = one(helm.objects(chart, {"allowedKinds": [{"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"}]}),
                "Role", "odoofleet-controller")
@@ -138,7 +138,20 @@ def kinds(checks, helm, chart):
             ("v1", "Namespace", "namespaces"), ("v1", "Node", "nodes"), ("v1", "PersistentVolume", "persistentvolumes"),
             ("storage.k8s.io/v1", "StorageClass", "storageclasses"), ("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses"),
             ("networking.k8s.io/v1", "IngressClass", "ingressclasses"), ("gateway.networking.k8s.io/v1", "GatewayClass", "gatewayclasses"),
-            ("cert-manager.io/v1", "ClusterIssuer", "clusterissuers")],
+            ("cert-manager.io/v1", "ClusterIssuer", "clusterissuers"),
+            ("external-secrets.io/v1", "ClusterSecretStore", "clustersecretstores")],
+        "a controller acts on it with rights of its own": [
+            ("helm.toolkit.fluxcd.io/v2", "HelmRelease", "helmreleases"), ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "kustomizations"),
+            ("argoproj.io/v1alpha1", "Application", "applications"), ("external-secrets.io/v1", "ExternalSecret", "externalsecrets"),
+            ("external-secrets.io/v1", "SecretStore", "secretstores"), ("external-secrets.io/v1alpha1", "PushSecret", "pushsecrets"),
+            ("generators.external-secrets.io/v1alpha1", "Password", "passwords"), ("kro.run/v1alpha1", "ResourceGraphDefinition", "graphs"),
+            ("apiextensions.crossplane.io/v1", "Composition", "compositions"), ("kubernetes.crossplane.io/v1alpha2", "Object", "objects"),
+            ("helm.cattle.io/v1", "HelmChart", "helmcharts"), ("bitnami.com/v1alpha1", "SealedSecret", "sealedsecrets"),
+            ("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", "secretproviderclasses"), ("core.oam.dev/v1beta1", "Application", "applications"),
+            ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "referencegrants"), ("gateway.networking.k8s.io/v1", "Gateway", "gateways"),
+            ("cert-manager.io/v1", "Issuer", "issuers"), ("cert-manager.io/v1", "CertificateRequest", "certificaterequests"),
+            ("externaldns.k8s.io/v1alpha1", "DNSEndpoint", "dnsendpoints"), ("v1", "Endpoints", "endpoints"),
+            ("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")],
         "must not create customers": [("odoofleet.dev/v1alpha1", "OdooEnvironment", "odooenvironments")],
         "versions of templates": [("apps/v1", "ControllerRevision", "controllerrevisions")]}
     for reason, asked in forbidden.items():

@@ -33,11 +33,6 @@ def passwords(checks, asks, world):
         denied(checks, asks["operator"].create("odooenvironments", at("plain", path, 12345), dry=True), f"a number: {path}")
         for nothing in ("", None):
             allowed(checks, asks["operator"].create("odooenvironments", at("plain", path, nothing), dry=True), f"{nothing!r}: {path}")
-    for url in ("https://user:hunter2@git.example.com/a.git", "https://ghp_token@git.example.com/a.git", "ssh://git:hunter2@git.example.com/a.git"):
-        body = at("plain", "git.customerAddons", [{"url": url, "ref": "main"}])
-        denied(checks, asks["operator"].create("odooenvironments", body, dry=True), url, "holds credentials", "credentialsSecretRef")
-    for url in ("https://git.example.com/a@b.git", "ssh://git@git.example.com:2222/a.git"):
-        allowed(checks, asks["operator"].create("odooenvironments", at("plain", "git.customerAddons", [{"url": url, "ref": "main"}]), dry=True), url)
     for values in ({"odoo": {"config": {"limit_time_real": 120, "list_db": False}}}, {"odoo": {"config": None}}, {"odoo": "x"}, {"mail": []}):
         allowed(checks, asks["operator"].create("odooenvironments", at("plain", "values", values), dry=True), f"no password: {values}")
     template = {"apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": {"name": "plain"}, "spec": {
