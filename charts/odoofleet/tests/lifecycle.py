@@ -30,7 +30,7 @@ POD = {"metadata": {"labels": {"a": "b"}}, "spec": {
 
 
 def run(checks, world):
-    for part in (helm_as_the_operator, lease, quickstart, uninstalled, namespace_deleted):
+    for part in (helm_as_the_operator, lease, quickstart, unprotected, uninstalled, namespace_deleted):
         checks.section(f"cluster: {part.__name__}")
         part(checks, world)
 
@@ -100,6 +100,30 @@ def quickstart(checks, world):
     checks.that(wait.strip().startswith(f"kubectl -n {world.namespace} wait --for=condition=Ready"), "and then waits", wait)
     line = next(l for l in head.splitlines() if "create rolebinding" in l).strip()
     world.kubectl.ok(*shlex.split(line.replace("NAME", "li.wei"))[1:])
+
+
+def unprotected(checks, world):
+    """Nothing is installed where the policies or the pod security standard would not hold."""
+    name, system = f"{world.namespace}-bare", f"{world.system}-bare"
+    flags = ["--namespace", system, "--create-namespace", "--set", "replicas=0,crds.install=false,roles.create=false", "--set",
+             f"watchNamespace={name},createWatchNamespace=false,policies.create=false"]
+    labels = ["odoofleet.dev/managed=true", "odoofleet.dev/protected=true", "pod-security.kubernetes.io/enforce=restricted"]
+    try:
+        for step in (["create", "namespace", name], *(["label", "namespace", name, label] for label in labels)):
+            done = world.helm.run("install", "second", world.chart, *flags)
+            checks.that(done.returncode and f"namespace {name} has no label" in done.stderr and " ".join(labels) in done.stderr,
+                        f"refused before kubectl {' '.join(step)}", done.stderr)
+            world.kubectl.ok(*step)
+        world.kubectl.ok("delete", "validatingadmissionpolicybinding", f"{world.release}-secrets")
+        done = world.helm.run("install", "second", world.chart, *flags)
+        checks.that(done.returncode and "no other installation in this cluster has policy secrets" in done.stderr, "refused without a policy", done.stderr)
+        world.install()
+        done = world.helm.run("install", "second", world.chart, *flags)
+        checks.equal((done.returncode, done.stderr), (0, ""), "with all of it a second operator is installed")
+        world.helm.ok("uninstall", "second", "--namespace", system)
+    finally:
+        world.kubectl.ok("annotate", "--overwrite", "namespace", name, f"odoofleet.dev/allow-deletion={name}")
+        world.kubectl.ok("delete", "namespace", name, system, "--ignore-not-found", "--timeout=60s")
 
 
 def uninstalled(checks, world):
