@@ -1,4 +1,5 @@
 """What the chart renders, and what it refuses."""
+import ipaddress
 import json
 import re
 
@@ -15,7 +16,7 @@ POLICIES = ["bindings", "consents", "environment-deletion", "finalizers", "named
 
 
 def run(checks, helm, chart):
-    for part in (lint, deployment, environment_variables, rights, kinds, people, switches, crds, namespace, policies, references,
+    for part in (lint, deployment, environment_variables, rights, kinds, people, switches, crds, namespace, policies, references, network,
                  monitoring, schema, i18n):
         checks.section(f"rendered: {part.__name__}")
         part(checks, helm, chart)
@@ -172,10 +173,10 @@ def people(checks, helm, chart):
 def switches(checks, helm, chart):
     off = helm.objects(chart, {"crds": {"install": False}, "createWatchNamespace": False, "roles": {"create": False},
                                "policies": {"create": False}}, release="second", namespace="second-system")
-    checks.equal(sorted({o["kind"] for o in off}), ["ClusterRole", "ClusterRoleBinding", "Deployment", "Role", "RoleBinding", "Service",
+    checks.equal(sorted({o["kind"] for o in off}), ["ClusterRole", "ClusterRoleBinding", "Deployment", "NetworkPolicy", "Role", "RoleBinding", "Service",
                                                     "ServiceAccount", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"],
                  "a second installation adds only its own objects")
-    checks.equal({o["metadata"]["name"] for o in off if "Policy" in o["kind"]}, {"second-odoofleet-operator"}, "and a policy on its own operator")
+    checks.equal({o["metadata"]["name"] for o in off if o["kind"].startswith("Validating")}, {"second-odoofleet-operator"}, "and a policy on its own operator")
     first = {(o["kind"], o["metadata"]["name"]) for o in helm.objects(chart) if "namespace" not in o["metadata"]}
     second = {(o["kind"], o["metadata"]["name"]) for o in off if "namespace" not in o["metadata"]}
     checks.equal(first & second, set(), "cluster-wide names of two installations differ")
@@ -254,6 +255,62 @@ def references(checks, helm, chart):
             known |= set(re.findall(r"'field': \[dyn\('(.*?)'\)\]", variable["expression"]))
     checks.equal(known, places, "places that name Secrets and ConfigMaps")
     checks.that(len(known) > 15, "they are many", known)
+
+
+# Where clouds give out credentials, and what is the node's: AWS, GCP and most others, Azure, Oracle, Alibaba, and the same through NAT64.
+METADATA = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00:ec2::254", "fe80::1",
+            "64:ff9b::a9fe:a9fe"]
+
+
+def selects(selector, labels):
+    tests = {"In": lambda e: labels.get(e["key"]) in e["values"], "NotIn": lambda e: labels.get(e["key"]) not in e["values"],
+             "Exists": lambda e: e["key"] in labels, "DoesNotExist": lambda e: e["key"] not in labels}
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(tests[e["operator"]](e) for e in selector.get("matchExpressions", []))
+
+
+def network(checks, helm, chart):
+    baseline = [o for o in find(helm.objects(chart), "NetworkPolicy") if o["metadata"]["namespace"] == "odoo"]
+    checks.equal(len(baseline), 2, "two policies around every pod")
+    # Policies add up: one that selects a pod of charts/odoo must allow nothing, or it opens what that chart closes.
+    everything = {"customer": {"id": "acme"}, "stage": "Test", "cron": {"enabled": True}, "ingress": {"enabled": True, "host": "a.example"},
+                  "postgresql": {"auth": {"existingSecret": "a"}}}
+    ours = [o for o in helm.objects(chart.parent / "odoo", everything) if o["kind"] in ("Deployment", "StatefulSet", "Pod")]
+    pods = {o["metadata"]["name"]: (o["metadata"] if o["kind"] == "Pod" else o["spec"]["template"]["metadata"])["labels"] for o in ours}
+    checks.that({"odoofleet-web", "odoofleet-cron", "odoofleet-postgresql", "odoofleet-mail", "odoofleet-page"} <= set(pods), "pods of charts/odoo", pods)
+    for name, labels in pods.items():
+        policies = [p["spec"] for p in baseline if selects(p["spec"]["podSelector"], labels)]
+        checks.equal([(p["policyTypes"], p.get("ingress"), p.get("egress")) for p in policies], [(["Ingress", "Egress"], None, None)],
+                     f"{name} is closed, and nothing is opened")
+    for labels in ({}, {"app.kubernetes.io/name": "odoo", "app.kubernetes.io/instance": "acme-prod", "app.kubernetes.io/component": "web"}):
+        rules = [p["spec"] for p in baseline if selects(p["spec"]["podSelector"], labels) and p["spec"].get("egress")]
+        checks.equal(len(rules), 1, f"a pod of another chart {labels}")
+        for rule in rules[0]["egress"]:
+            blocks = [p["ipBlock"] for p in rule["to"] if "ipBlock" in p]
+            for address in map(ipaddress.ip_address, METADATA):
+                inside = lambda cidr: address in ipaddress.ip_network(cidr)
+                checks.that(not any(inside(b["cidr"]) and not any(map(inside, b.get("except", []))) for b in blocks), f"{address} is closed", rule)
+        ports = [r.get("ports") for r in rules[0]["egress"]]
+        checks.equal(ports, [[{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}], None, None], "DNS by its port")
+        reach = [peer for r in rules[0]["egress"] for peer in r["to"]]
+        checks.that({"podSelector": {}} in reach and not any("namespaceSelector" in p for r in rules[0]["egress"][1:] for p in r["to"]),
+                    "its own namespace, and no other", reach)
+    extra = [{"to": [{"ipBlock": {"cidr": "10.9.0.0/24"}}], "ports": [{"port": 5432}]}]
+    peer = [{"ipBlock": {"cidr": "0.0.0.0/0"}}]
+    values = {"networkPolicy": {"baseline": {"extraEgress": extra, "ingressFrom": peer}, "metrics": {"from": peer}}}
+    objects = helm.objects(chart, values)
+    spec = one(objects, "NetworkPolicy", "odoofleet-baseline")["spec"]
+    checks.equal((spec["egress"][-1:], spec["ingress"]), (extra, [{"from": [{"podSelector": {}}, *peer]}]), "it can be widened")
+    checks.equal(one(objects, "NetworkPolicy", "odoofleet-metrics")["spec"]["ingress"], [{"from": peer, "ports": [{"port": 8080}]}], "who may scrape")
+
+    objects = helm.objects(chart)
+    metrics = one(objects, "NetworkPolicy", "odoofleet-metrics")
+    checks.equal((metrics["metadata"]["namespace"], metrics["spec"]["policyTypes"]), ("odoofleet-system", ["Ingress"]), "around the operator")
+    checks.equal(metrics["spec"]["podSelector"]["matchLabels"], one(objects, "Service")["spec"]["selector"], "it selects the operator")
+    peers = metrics["spec"]["ingress"][0]["from"]
+    checks.equal([selects(peers[0]["namespaceSelector"], {"kubernetes.io/metadata.name": n}) for n in ("odoo", "monitoring", "odoofleet-system")],
+                 [False, True, True], "environments do not scrape, everybody else may")
+    off = {"networkPolicy": {"baseline": {"enabled": False}, "metrics": {"enabled": False}}}
+    checks.equal(find(helm.objects(chart, off), "NetworkPolicy"), [], "they can be switched off")
 
 
 def monitoring(checks, helm, chart):
