@@ -1,6 +1,8 @@
 """What a spec may not say: passwords in plain text, orders to other controllers; and where roles may be bound."""
 import json
 
+import yaml
+
 from admission import allowed, denied, environment, refused
 from lib import until
 
@@ -86,6 +88,17 @@ def routes(checks, asks, world):
         denied(checks, patch({"ingress": {"aliases": [alias]}}), f"alias {alias[:30]}", "spec.ingress.aliases")
     allowed(checks, patch({"ingress": {"aliases": ["shop.acme.example", "xn--fiq228c.example"]}}), "good aliases")
     asks["root"].delete("odooenvironments", "routes")
+
+
+def examples(checks, asks, world):
+    """What the documents show is not refused to an administrator of OdooFleet."""
+    folder, plurals = world.chart.parent.parent / "examples", {"OdooCustomer": "odoocustomers", "OdooTemplate": "odootemplates",
+                                                              "OdooEnvironment": "odooenvironments", "Secret": "secrets", "ConfigMap": "configmaps"}
+    for path in sorted(folder.rglob("*.yaml")):
+        for body in yaml.safe_load_all(path.read_text()):
+            if body and body["kind"] in plurals:
+                body["metadata"] = body["metadata"] | {"namespace": world.namespace}
+                allowed(checks, asks["admin"].create(plurals[body["kind"]], body, dry=True), f"{path.relative_to(folder)}: {body['metadata']['name']}")
 
 
 def bindings(checks, asks, world):

@@ -19,7 +19,7 @@ def run(checks, world):
         dry("admin", "secrets", secret("x-odoofleet")))))
     for part in (names_secrets, names_at_every_place, names_kept, names_many, reserved.generated_secrets, reserved.reserved_secrets,
                  reserved.operator_bound, reserved.finalizers, reserved.consents, specs.passwords, specs.passwords_kept, specs.routes,
-                 specs.bindings):
+                 specs.examples, specs.bindings):
         checks.section(f"cluster: {part.__name__}")
         part(checks, asks, world)
 
