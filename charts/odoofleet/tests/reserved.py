@@ -59,7 +59,7 @@ def reserved_secrets(checks, asks, world):
         wait_refused(asks["gitops"], reader)
         denied(checks, asks["gitops"].create("secrets", reader, dry=True), "reading Secrets is not enough", "is reserved", VERB)
     finally:
-        world.kubectl.ok("-n", world.namespace, "create", "rolebinding", "gitops-production", "--role=production",
+        world.kubectl.ok("-n", world.namespace, "create", "rolebinding", "gitops-production", "--role=operate",
                          f"--serviceaccount={world.system}:gitops")
     # The verb may be bound to one environment's name; then it counts for this one's Secrets.
     world.kubectl.ok("-n", world.namespace, "create", "role", "one", "--verb=operate-production", "--resource=odooenvironments.odoofleet.dev",
