@@ -45,7 +45,8 @@ the point is that whoever asks is told why.
 {{- else if or (has $group $clusterGroups) (has $short $clusterKinds) (regexMatch "^Cluster[A-Z]" .kind) -}}
 {{- fail (printf "allowedKinds: %s is never allowed: it is cluster-scoped, and an environment stays inside its namespace" $name) -}}
 {{- else if or $deputy (has $short $deputyKinds) -}}
-{{- fail (printf "allowedKinds: %s is never allowed: a controller acts on it with rights of its own, in other namespaces or on any Secret, and whoever may write an environment would have those rights. Make such objects beside the environment, by somebody who may" $name) -}}
+{{- fail (printf "allowedKinds: %s is never allowed: a controller acts on it with rights of its own, which whoever may write an environment would have. %s"
+    $name "Let somebody who may make such objects make them beside the environment") -}}
 {{- else if eq $group "odoofleet.dev" -}}
 {{- fail (printf "allowedKinds: %s is never allowed: a chart must not create customers, templates or environments" $name) -}}
 {{- else if eq $short "apps/ControllerRevision" -}}

@@ -10,12 +10,15 @@ tools built on it say nothing; there the operator itself must look.
   {{- $wanted := dict "odoofleet.dev/managed" "true" "odoofleet.dev/protected" "true" "pod-security.kubernetes.io/enforce" "restricted" -}}
   {{- range $key, $value := $wanted -}}
     {{- if ne (get $labels $key | toString) $value -}}
-      {{- fail (printf "namespace %s has no label %s=%s, without which not all that protects environments holds there. Run first: kubectl create namespace %s (if there is none); kubectl label --overwrite namespace %s odoofleet.dev/managed=true odoofleet.dev/protected=true pod-security.kubernetes.io/enforce=restricted" $name $key $value $name $name) -}}
+      {{- $all := "odoofleet.dev/managed=true odoofleet.dev/protected=true pod-security.kubernetes.io/enforce=restricted" -}}
+      {{- fail (printf "namespace %s has no label %s=%s, without which not all that protects environments holds there. Run first: %s%s %s" $name $key $value
+          (printf "kubectl create namespace %s (if there is none); kubectl label --overwrite namespace " $name) $name $all) -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
 {{- if and $live (not .Values.policies.create) -}}
-  {{- $suffixes := list "secrets" "reserved-secrets" "named-secrets" "named-configmaps" "production" "environment-deletion" "namespace-deletion" "shared" "finalizers" "consents" "passwords" "routes" "bindings" -}}
+  {{- $suffixes := list "secrets" "reserved-secrets" "named-secrets" "named-configmaps" "production" "environment-deletion"
+      "namespace-deletion" "shared" "finalizers" "consents" "passwords" "routes" "bindings" -}}
   {{- $bound := list -}}
   {{- range (lookup "admissionregistration.k8s.io/v1" "ValidatingAdmissionPolicyBinding" "" "").items -}}
     {{- $bound = append $bound .spec.policyName -}}

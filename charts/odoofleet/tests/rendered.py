@@ -220,7 +220,7 @@ def policies(checks, helm, chart):
             checks.equal(selector, None, f"{name} is bound everywhere")
         else:
             checks.equal(selector, {"namespaceSelector": {"matchLabels": {"odoofleet.dev/managed": "true"}}}, f"{name} is bound by label")
-    demanded = re.search(r"\$suffixes := list (.*?) -}}", (chart / "templates/_protected.tpl").read_text()).group(1)
+    demanded = re.search(r"\$suffixes := list (.*?) -}}", (chart / "templates/_protected.tpl").read_text(), re.DOTALL).group(1)
     checks.equal(set(re.findall(r'"(.*?)"', demanded)), set(POLICIES) - {"operator"}, "an installation without policies asks for another's, all of them")
 
 

@@ -115,5 +115,16 @@ def bindings(checks, asks, world):
             denied(checks, post(f"namespaces/{place}/rolebindings", body("RoleBinding", role)), f"{role} in {place}", f"in namespace {place}",
                    f"kubectl label namespace {place} odoofleet.dev/managed=true")
         allowed(checks, post(f"namespaces/{ns}/rolebindings", body("RoleBinding", role)), f"{role} where environments are")
+    # One from before the policy is not widened either.
+    name, ours = "test-odoofleet-operator", f"{base}/clusterrolebindings"
+    policy = f"{world.release}-bindings"
+    world.kubectl.ok("delete", "validatingadmissionpolicybinding", policy)
+    until("the policy is off", lambda: world.root.call("POST", ours, body("ClusterRoleBinding", "odoofleet-operator", subjects[:0]))[0] in (201, 409))
+    world.install()
+    until("the policy is on", lambda: refused(post("clusterrolebindings", body("ClusterRoleBinding", "odoofleet-admin"))))
+    change = lambda patch: world.root.call("PATCH", f"{ours}/{name}", patch, "application/merge-patch+json")
+    denied(checks, change({"subjects": subjects}), "one that is there gets another subject", "must not be bound in every namespace")
+    allowed(checks, change({"metadata": {"labels": {"a": "b"}}}), "it gets a label")
+    allowed(checks, world.root.call("DELETE", f"{ours}/{name}"), "and may go")
     allowed(checks, post("clusterrolebindings", body("ClusterRoleBinding", "odoofleet-viewer")), "a viewer anywhere")
     allowed(checks, post("clusterrolebindings", body("ClusterRoleBinding", "view")), "other roles are no matter")

@@ -5,7 +5,8 @@ upgrade does not put it around workloads that have run without it, because what 
 {{- define "odoofleet.baseline" -}}
 {{- $namespace := include "odoofleet.watchNamespace" . -}}
 {{- $confined := list -}}
-{{- if and (kindIs "invalid" .Values.networkPolicy.baseline.enabled) (not (lookup "networking.k8s.io/v1" "NetworkPolicy" $namespace (print (include "odoofleet.fullname" .) "-baseline-deny"))) -}}
+{{- $there := lookup "networking.k8s.io/v1" "NetworkPolicy" $namespace (print (include "odoofleet.fullname" .) "-baseline-deny") -}}
+{{- if and (kindIs "invalid" .Values.networkPolicy.baseline.enabled) (not $there) -}}
   {{- $guarded := list -}}
   {{- range (lookup "networking.k8s.io/v1" "NetworkPolicy" $namespace "").items -}}
     {{- $guarded = append $guarded (get (.metadata.labels | default dict) "app.kubernetes.io/instance" | toString) -}}
