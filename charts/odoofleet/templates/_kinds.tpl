@@ -27,11 +27,26 @@ the point is that whoever asks is told why.
   "networking.k8s.io/IngressClass" "networking.k8s.io/IPAddress" "networking.k8s.io/ServiceCIDR"
   "gateway.networking.k8s.io/GatewayClass"
   "resource.k8s.io/DeviceClass" "resource.k8s.io/ResourceSlice" "resource.k8s.io/DeviceTaintRule" -}}
+{{- /* Objects on which a controller acts with rights of its own: it would do for their author what their author may not. */ -}}
+{{- $deputies := list
+  "fluxcd.io" "argoproj.io" "argoproj-labs.io" "external-secrets.io" "secrets.hashicorp.com" "secrets-store.csi.x-k8s.io" "bitnami.com"
+  "kro.run" "crossplane.io" "upbound.io" "cattle.io" "operators.coreos.com" "open-cluster-management.io" "oam.dev" "karmada.io" "cluster.x-k8s.io" "multicluster.x-k8s.io"
+  "helm.openshift.io" "template.openshift.io" "cnrm.cloud.google.com" "services.k8s.aws" "azure.com" "tekton.dev" "kyverno.io"
+  "gatekeeper.sh" "hnc.x-k8s.io" "trust.cert-manager.io" "acme.cert-manager.io" "externaldns.k8s.io" "carvel.dev" "k14s.io" "mittwald.de"
+  "redhatcop.redhat.io" "emberstack.com" "metacontroller.k8s.io" "velero.io" -}}
+{{- $deputyKinds := list
+  "v1/Endpoints" "discovery.k8s.io/EndpointSlice" "gateway.networking.k8s.io/Gateway" "gateway.networking.k8s.io/ReferenceGrant"
+  "cert-manager.io/Issuer" "cert-manager.io/CertificateRequest" "k8s.cni.cncf.io/NetworkAttachmentDefinition" -}}
+{{- $deputy := false -}}
+{{- range $deputies }}{{ if or (eq $group .) (hasSuffix (print "." .) $group) }}{{ $deputy = true }}{{ end }}{{ end -}}
 {{- $short := printf "%s/%s" ($group | default "v1") .kind -}}
 {{- if has $group $escalating -}}
 {{- fail (printf "allowedKinds: %s is never allowed: whoever may write an environment could raise their own rights with it" $name) -}}
 {{- else if or (has $group $clusterGroups) (has $short $clusterKinds) (regexMatch "^Cluster[A-Z]" .kind) -}}
 {{- fail (printf "allowedKinds: %s is never allowed: it is cluster-scoped, and an environment stays inside its namespace" $name) -}}
+{{- else if or $deputy (has $short $deputyKinds) -}}
+{{- fail (printf "allowedKinds: %s is never allowed: a controller acts on it with rights of its own, which whoever may write an environment would have. %s"
+    $name "Let somebody who may make such objects make them beside the environment") -}}
 {{- else if eq $group "odoofleet.dev" -}}
 {{- fail (printf "allowedKinds: %s is never allowed: a chart must not create customers, templates or environments" $name) -}}
 {{- else if eq $short "apps/ControllerRevision" -}}

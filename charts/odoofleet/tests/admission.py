@@ -149,7 +149,7 @@ def operator_itself(checks, asks, world):
     controller = asks["controller"]
     metadata = {"finalizers": ["odoofleet.dev/cleanup"]}
     allowed(checks, controller.patch("odooenvironments", "live", {"metadata": metadata}), "the operator's finalizer")
-    denied(checks, controller.patch("odooenvironments", "live", {"spec": {"values": {"a": 4}}}), "the operator changes a spec", "may start and stop")
+    checks.that(refused(controller.patch("odooenvironments", "live", {"spec": {"values": {"a": 4}}})), "denied: the operator changes a spec of Production")
     allowed(checks, controller.patch("odooenvironments", "live/status", {"status": {"phase": "Stopped"}}), "the operator writes status")
     allowed(checks, controller.patch("odooenvironments", "live", {"metadata": {"finalizers": None}}), "and removes its finalizer")
     release = secret("sh.helm.release.v1.live.v1", {"owner": "helm", "odoofleet.dev/customer": "acme"}, "helm.sh/release.v1")

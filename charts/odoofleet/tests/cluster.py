@@ -2,6 +2,7 @@
 import access
 import admission
 import lifecycle
+import walls
 from lib import Api, kubeconfig
 
 NAMESPACE, SYSTEM = "odoofleet-test", "odoofleet-test-system"
@@ -42,8 +43,9 @@ class World:
     def remove(self):
         self.helm.run("uninstall", RELEASE, "--namespace", SYSTEM)
         # A test that failed half way may have left a finalizer that nobody is there to remove.
-        for name in self.kubectl.run("-n", NAMESPACE, "get", "odooenvironments", "-o", "name").stdout.split():
-            self.kubectl.run("-n", NAMESPACE, "patch", name, "--type=merge", "--patch", '{"metadata":{"finalizers":null}}')
+        for namespace in (NAMESPACE, SYSTEM):
+            for name in self.kubectl.run("-n", namespace, "get", ",".join(CRDS), "-o", "name").stdout.split():
+                self.kubectl.run("-n", namespace, "patch", name, "--type=merge", "--patch", '{"metadata":{"finalizers":null}}')
         for crd in CRDS:
             self.kubectl.ok("delete", "crd", crd, "--ignore-not-found", "--timeout=60s")
         self.kubectl.run("annotate", "--overwrite", "namespace", NAMESPACE, f"odoofleet.dev/allow-deletion={NAMESPACE}")
@@ -58,7 +60,7 @@ def run(checks, helm, kubectl, chart, folder):
     try:
         world.install()
         world.enrol()
-        for part in (access.run, admission.run, lifecycle.run):
+        for part in (access.run, admission.run, walls.run, lifecycle.run):
             part(checks, world)
     finally:
         world.remove()

@@ -30,7 +30,7 @@ POD = {"metadata": {"labels": {"a": "b"}}, "spec": {
 
 
 def run(checks, world):
-    for part in (helm_as_the_operator, lease, quickstart, uninstalled, namespace_deleted):
+    for part in (helm_as_the_operator, lease, quickstart, unprotected, baseline, uninstalled, namespace_deleted):
         checks.section(f"cluster: {part.__name__}")
         part(checks, world)
 
@@ -100,6 +100,65 @@ def quickstart(checks, world):
     checks.that(wait.strip().startswith(f"kubectl -n {world.namespace} wait --for=condition=Ready"), "and then waits", wait)
     line = next(l for l in head.splitlines() if "create rolebinding" in l).strip()
     world.kubectl.ok(*shlex.split(line.replace("NAME", "li.wei"))[1:])
+
+
+def unprotected(checks, world):
+    """Nothing is installed where the policies or the pod security standard would not hold."""
+    name, system = f"{world.namespace}-bare", f"{world.system}-bare"
+    flags = ["--namespace", system, "--create-namespace", "--set", "replicas=0,crds.install=false,roles.create=false", "--set",
+             f"watchNamespace={name},createWatchNamespace=false,policies.create=false"]
+    labels = ["odoofleet.dev/managed=true", "odoofleet.dev/protected=true", "pod-security.kubernetes.io/enforce=restricted"]
+    try:
+        for step in (["create", "namespace", name], *(["label", "namespace", name, label] for label in labels)):
+            done = world.helm.run("install", "second", world.chart, *flags)
+            checks.that(done.returncode and f"namespace {name} has no label" in done.stderr and " ".join(labels) in done.stderr,
+                        f"refused before kubectl {' '.join(step)}", done.stderr)
+            world.kubectl.ok(*step)
+        world.kubectl.ok("delete", "validatingadmissionpolicybinding", f"{world.release}-secrets")
+        done = world.helm.run("install", "second", world.chart, *flags)
+        checks.that(done.returncode and "no other installation in this cluster has policy secrets" in done.stderr, "refused without a policy", done.stderr)
+        world.install()
+        done = world.helm.run("install", "second", world.chart, *flags)
+        checks.equal((done.returncode, done.stderr), (0, ""), "with all of it a second operator is installed")
+        world.helm.ok("uninstall", "second", "--namespace", system)
+    finally:
+        world.kubectl.ok("annotate", "--overwrite", "namespace", name, f"odoofleet.dev/allow-deletion={name}")
+        world.kubectl.ok("delete", "namespace", name, system, "--ignore-not-found", "--timeout=60s")
+
+
+def baseline(checks, world):
+    """The baseline is there from the beginning, and no upgrade puts it around what has run without it."""
+    policies = lambda: world.kubectl.ok("-n", world.namespace, "get", "networkpolicies", "-o", "name").split()
+    both = [f"networkpolicy.networking.k8s.io/{world.release}-baseline{suffix}" for suffix in ("", "-deny")]
+    upgrade = lambda more="": world.helm.ok("upgrade", world.release, world.chart, "--namespace", world.system, "--set",
+                                            f"watchNamespace={world.namespace},replicas=0{more}")
+    checks.equal(policies(), both, "from the first installation on")
+
+    def workload(kind, name, labels):
+        version, spec = {"Deployment": ("apps/v1", {"selector": {"matchLabels": {"a": "b"}}, "template": POD, "replicas": 0}),
+                         "CronJob": ("batch/v1", {"schedule": "0 0 * * *", "suspend": True, "jobTemplate": {"spec": {
+                             "template": {"spec": POD["spec"] | {"restartPolicy": "Never"}}}}})}[kind]
+        world.kubectl.ok("-n", world.namespace, "create", "-f", "-", stdin=yaml.safe_dump(
+            {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec}))
+
+    own = {"app.kubernetes.io/part-of": "odoofleet", "app.kubernetes.io/instance": "acme-open"}
+    workload("Deployment", "foreign", {})
+    upgrade()
+    checks.equal(policies(), both, "once it is there, it stays")
+    upgrade(",networkPolicy.baseline.enabled=false")
+    checks.equal(policies(), [], "it can be switched off")
+    workload("CronJob", "backup", {})
+    workload("Deployment", "acme-open-web", own)
+    notes = upgrade()
+    checks.equal(policies(), [], "an upgrade does not confine what runs")
+    checks.that("deployment/acme-open-web, deployment/foreign, cronjob/backup" in notes, "and says what that is", notes)
+    world.kubectl.ok("-n", world.namespace, "delete", "deployment/foreign", "cronjob/backup")
+    guard = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "acme-open-web", "labels": own},
+             "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
+    world.kubectl.ok("-n", world.namespace, "create", "-f", "-", stdin=yaml.safe_dump(guard))
+    upgrade()
+    checks.that(set(both) <= set(policies()), "what has policies of its own is not confined by it", policies())
+    world.kubectl.ok("-n", world.namespace, "delete", "deployment/acme-open-web", "networkpolicy/acme-open-web")
 
 
 def uninstalled(checks, world):

@@ -1,5 +1,7 @@
 """What the chart renders, and what it refuses."""
+import ipaddress
 import json
+import re
 
 import yaml
 
@@ -9,10 +11,13 @@ ALL = {"operator": {"allowedGitHosts": ["git.example.com", "gitlab.example.cn:84
        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
                    "prometheusRule": {"enabled": True, "runbookUrl": "https://example.com/runbooks/"}}}
 
+POLICIES = ["bindings", "consents", "environment-deletion", "finalizers", "named-configmaps", "named-secrets", "namespace-deletion", "operator",
+            "passwords", "production", "reserved-secrets", "routes", "secrets", "shared"]
+
 
 def run(checks, helm, chart):
-    for part in (lint, deployment, environment_variables, rights, kinds, people, switches, crds, namespace, policies, monitoring, schema,
-                 i18n):
+    for part in (lint, deployment, environment_variables, rights, kinds, people, switches, crds, namespace, policies, references, network,
+                 monitoring, schema, i18n):
         checks.section(f"rendered: {part.__name__}")
         part(checks, helm, chart)
 
@@ -108,13 +113,13 @@ def rights(checks, helm, chart):
 
 
 def kinds(checks, helm, chart):
-    values = {"extraAllowedKinds": [{"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "resource": "externalsecrets",
-                                     "verbs": ["get", "create", "patch", "delete"]}]}
+    values = {"extraAllowedKinds": [{"apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler",
+                                     "resource": "verticalpodautoscalers", "verbs": ["get", "create", "patch", "delete"]}]}
     objects = helm.objects(chart, values)
     role = one(objects, "Role", "odoofleet-controller")
-    checks.that({"apiGroups": ["external-secrets.io"], "resources": ["externalsecrets"], "verbs": ["get", "create", "patch", "delete"]}
+    checks.that({"apiGroups": ["autoscaling.k8s.io"], "resources": ["verticalpodautoscalers"], "verbs": ["get", "create", "patch", "delete"]}
                 in role["rules"], "an extra kind becomes a rule")
-    checks.that(env_of(objects)["ODOOFLEET_ALLOWED_KINDS"]["value"].endswith(",external-secrets.io/v1/ExternalSecret"), "and a flag")
+    checks.that(env_of(objects)["ODOOFLEET_ALLOWED_KINDS"]["value"].endswith(",autoscaling.k8s.io/v1/VerticalPodAutoscaler"), "and a flag")
 
     role = one(helm.objects(chart, {"allowedKinds": [{"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"}]}),
                "Role", "odoofleet-controller")
@@ -134,7 +139,20 @@ def kinds(checks, helm, chart):
             ("v1", "Namespace", "namespaces"), ("v1", "Node", "nodes"), ("v1", "PersistentVolume", "persistentvolumes"),
             ("storage.k8s.io/v1", "StorageClass", "storageclasses"), ("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses"),
             ("networking.k8s.io/v1", "IngressClass", "ingressclasses"), ("gateway.networking.k8s.io/v1", "GatewayClass", "gatewayclasses"),
-            ("cert-manager.io/v1", "ClusterIssuer", "clusterissuers")],
+            ("cert-manager.io/v1", "ClusterIssuer", "clusterissuers"),
+            ("external-secrets.io/v1", "ClusterSecretStore", "clustersecretstores")],
+        "a controller acts on it with rights of its own": [
+            ("helm.toolkit.fluxcd.io/v2", "HelmRelease", "helmreleases"), ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "kustomizations"),
+            ("argoproj.io/v1alpha1", "Application", "applications"), ("external-secrets.io/v1", "ExternalSecret", "externalsecrets"),
+            ("external-secrets.io/v1", "SecretStore", "secretstores"), ("external-secrets.io/v1alpha1", "PushSecret", "pushsecrets"),
+            ("generators.external-secrets.io/v1alpha1", "Password", "passwords"), ("kro.run/v1alpha1", "ResourceGraphDefinition", "graphs"),
+            ("apiextensions.crossplane.io/v1", "Composition", "compositions"), ("kubernetes.crossplane.io/v1alpha2", "Object", "objects"),
+            ("helm.cattle.io/v1", "HelmChart", "helmcharts"), ("bitnami.com/v1alpha1", "SealedSecret", "sealedsecrets"),
+            ("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", "secretproviderclasses"), ("core.oam.dev/v1beta1", "Application", "applications"),
+            ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "referencegrants"), ("gateway.networking.k8s.io/v1", "Gateway", "gateways"),
+            ("cert-manager.io/v1", "Issuer", "issuers"), ("cert-manager.io/v1", "CertificateRequest", "certificaterequests"),
+            ("externaldns.k8s.io/v1alpha1", "DNSEndpoint", "dnsendpoints"), ("v1", "Endpoints", "endpoints"),
+            ("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")],
         "must not create customers": [("odoofleet.dev/v1alpha1", "OdooEnvironment", "odooenvironments")],
         "versions of templates": [("apps/v1", "ControllerRevision", "controllerrevisions")]}
     for reason, asked in forbidden.items():
@@ -155,8 +173,10 @@ def people(checks, helm, chart):
 def switches(checks, helm, chart):
     off = helm.objects(chart, {"crds": {"install": False}, "createWatchNamespace": False, "roles": {"create": False},
                                "policies": {"create": False}}, release="second", namespace="second-system")
-    checks.equal(sorted({o["kind"] for o in off}), ["ClusterRole", "ClusterRoleBinding", "Deployment", "Role", "RoleBinding", "Service",
-                                                    "ServiceAccount"], "a second installation adds only its own objects")
+    checks.equal(sorted({o["kind"] for o in off}), ["ClusterRole", "ClusterRoleBinding", "Deployment", "NetworkPolicy", "Role", "RoleBinding", "Service",
+                                                    "ServiceAccount", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"],
+                 "a second installation adds only its own objects")
+    checks.equal({o["metadata"]["name"] for o in off if o["kind"].startswith("Validating")}, {"second-odoofleet-operator"}, "and a policy on its own operator")
     first = {(o["kind"], o["metadata"]["name"]) for o in helm.objects(chart) if "namespace" not in o["metadata"]}
     second = {(o["kind"], o["metadata"]["name"]) for o in off if "namespace" not in o["metadata"]}
     checks.equal(first & second, set(), "cluster-wide names of two installations differ")
@@ -187,8 +207,7 @@ def policies(checks, helm, chart):
     objects = helm.objects(chart)
     policies = {o["metadata"]["name"]: o for o in find(objects, "ValidatingAdmissionPolicy")}
     bindings = {o["spec"]["policyName"]: o for o in find(objects, "ValidatingAdmissionPolicyBinding")}
-    checks.equal(set(policies), {f"odoofleet-{n}" for n in ("environment-deletion", "namespace-deletion", "production", "secrets", "shared")},
-                 "policies")
+    checks.equal(set(policies), {f"odoofleet-{n}" for n in POLICIES}, "policies")
     checks.equal(set(bindings), set(policies), "each policy is bound")
     for name, policy in policies.items():
         checks.equal(policy["spec"]["failurePolicy"], "Fail", f"{name} fails closed")
@@ -197,8 +216,101 @@ def policies(checks, helm, chart):
         if name == "odoofleet-namespace-deletion":
             checks.equal((selector, policy["spec"]["matchConstraints"]["objectSelector"]),
                          (None, {"matchLabels": {"odoofleet.dev/protected": "true"}}), f"{name} is bound by its own label")
+        elif name in ("odoofleet-operator", "odoofleet-bindings"):
+            checks.equal(selector, None, f"{name} is bound everywhere")
         else:
             checks.equal(selector, {"namespaceSelector": {"matchLabels": {"odoofleet.dev/managed": "true"}}}, f"{name} is bound by label")
+    demanded = re.search(r"\$suffixes := list (.*?) -}}", (chart / "templates/_protected.tpl").read_text(), re.DOTALL).group(1)
+    checks.equal(set(re.findall(r'"(.*?)"', demanded)), set(POLICIES) - {"operator"}, "an installation without policies asks for another's, all of them")
+
+
+def references(checks, helm, chart):
+    """The policies know every place in which a spec, or a value of charts/odoo, names a Secret or a ConfigMap."""
+    def walk(node, path, resolve=lambda node: node):
+        for key, child in resolve(node).get("properties", {}).items():
+            child, here = resolve(child), f"{path}.{key}"
+            if child.get("type") == "array":
+                child, here = resolve(child["items"]), here + "[]"
+            if re.search("secret|configmap|caref", key, re.IGNORECASE) and key != "secretPaths":
+                yield here
+            yield from walk(child, here, resolve)
+
+    places = set()
+    for crd in (chart / "files/crds").glob("*.yaml"):
+        schema = yaml.safe_load(crd.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        places |= set(walk(schema["properties"]["spec"], "spec"))
+    values = json.loads((chart.parent / "odoo/values.schema.json").read_text())
+
+    def resolve(node):
+        for part in node.get("allOf", []):
+            node = node | resolve(part)
+        return resolve(values["definitions"][node["$ref"].split("/")[-1]]) if "$ref" in node else node
+
+    of_chart = set(walk(values, "", resolve))
+    places |= {f"spec.values{p}" for p in of_chart} | {f"spec{p}" for p in of_chart if p.startswith((".postgresql.", ".mail."))}
+    known = set()
+    for policy in find(helm.objects(chart), "ValidatingAdmissionPolicy"):
+        if "-named-" in policy["metadata"]["name"]:
+            variable = next(v for v in policy["spec"]["variables"] if v["name"] == "after")
+            known |= set(re.findall(r"'field': \[dyn\('(.*?)'\)\]", variable["expression"]))
+    checks.equal(known, places, "places that name Secrets and ConfigMaps")
+    checks.that(len(known) > 15, "they are many", known)
+
+
+# Where clouds give out credentials, and what is the node's: AWS, GCP and most others, Azure, Oracle, Alibaba, and the same through NAT64.
+METADATA = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00:ec2::254", "fe80::1",
+            "64:ff9b::a9fe:a9fe"]
+
+
+def selects(selector, labels):
+    tests = {"In": lambda e: labels.get(e["key"]) in e["values"], "NotIn": lambda e: labels.get(e["key"]) not in e["values"],
+             "Exists": lambda e: e["key"] in labels, "DoesNotExist": lambda e: e["key"] not in labels}
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(tests[e["operator"]](e) for e in selector.get("matchExpressions", []))
+
+
+def network(checks, helm, chart):
+    baseline = [o for o in find(helm.objects(chart), "NetworkPolicy") if o["metadata"]["namespace"] == "odoo"]
+    checks.equal(len(baseline), 2, "two policies around every pod")
+    # Policies add up: one that selects a pod of charts/odoo must allow nothing, or it opens what that chart closes.
+    everything = {"customer": {"id": "acme"}, "stage": "Test", "cron": {"enabled": True}, "ingress": {"enabled": True, "host": "a.example"},
+                  "postgresql": {"auth": {"existingSecret": "a"}}}
+    ours = [o for o in helm.objects(chart.parent / "odoo", everything) if o["kind"] in ("Deployment", "StatefulSet", "Pod")]
+    pods = {o["metadata"]["name"]: (o["metadata"] if o["kind"] == "Pod" else o["spec"]["template"]["metadata"])["labels"] for o in ours}
+    checks.that({"odoofleet-web", "odoofleet-cron", "odoofleet-postgresql", "odoofleet-mail", "odoofleet-page"} <= set(pods), "pods of charts/odoo", pods)
+    for name, labels in pods.items():
+        policies = [p["spec"] for p in baseline if selects(p["spec"]["podSelector"], labels)]
+        checks.equal([(p["policyTypes"], p.get("ingress"), p.get("egress")) for p in policies], [(["Ingress", "Egress"], None, None)],
+                     f"{name} is closed, and nothing is opened")
+    for labels in ({}, {"app.kubernetes.io/name": "odoo", "app.kubernetes.io/instance": "acme-prod", "app.kubernetes.io/component": "web"}):
+        rules = [p["spec"] for p in baseline if selects(p["spec"]["podSelector"], labels) and p["spec"].get("egress")]
+        checks.equal(len(rules), 1, f"a pod of another chart {labels}")
+        for rule in rules[0]["egress"]:
+            blocks = [p["ipBlock"] for p in rule["to"] if "ipBlock" in p]
+            for address in map(ipaddress.ip_address, METADATA):
+                inside = lambda cidr: address in ipaddress.ip_network(cidr)
+                checks.that(not any(inside(b["cidr"]) and not any(map(inside, b.get("except", []))) for b in blocks), f"{address} is closed", rule)
+        ports = [r.get("ports") for r in rules[0]["egress"]]
+        checks.equal(ports, [[{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}], None, None], "DNS by its port")
+        reach = [peer for r in rules[0]["egress"] for peer in r["to"]]
+        checks.that({"podSelector": {}} in reach and not any("namespaceSelector" in p for r in rules[0]["egress"][1:] for p in r["to"]),
+                    "its own namespace, and no other", reach)
+    extra = [{"to": [{"ipBlock": {"cidr": "10.9.0.0/24"}}], "ports": [{"port": 5432}]}]
+    peer = [{"ipBlock": {"cidr": "0.0.0.0/0"}}]
+    values = {"networkPolicy": {"baseline": {"extraEgress": extra, "ingressFrom": peer}, "metrics": {"from": peer}}}
+    objects = helm.objects(chart, values)
+    spec = one(objects, "NetworkPolicy", "odoofleet-baseline")["spec"]
+    checks.equal((spec["egress"][-1:], spec["ingress"]), (extra, [{"from": [{"podSelector": {}}, *peer]}]), "it can be widened")
+    checks.equal(one(objects, "NetworkPolicy", "odoofleet-metrics")["spec"]["ingress"], [{"from": peer, "ports": [{"port": 8080}]}], "who may scrape")
+
+    objects = helm.objects(chart)
+    metrics = one(objects, "NetworkPolicy", "odoofleet-metrics")
+    checks.equal((metrics["metadata"]["namespace"], metrics["spec"]["policyTypes"]), ("odoofleet-system", ["Ingress"]), "around the operator")
+    checks.equal(metrics["spec"]["podSelector"]["matchLabels"], one(objects, "Service")["spec"]["selector"], "it selects the operator")
+    peers = metrics["spec"]["ingress"][0]["from"]
+    checks.equal([selects(peers[0]["namespaceSelector"], {"kubernetes.io/metadata.name": n}) for n in ("odoo", "monitoring", "odoofleet-system")],
+                 [False, True, True], "environments do not scrape, everybody else may")
+    off = {"networkPolicy": {"baseline": {"enabled": False}, "metrics": {"enabled": False}}}
+    checks.equal(find(helm.objects(chart, off), "NetworkPolicy"), [], "they can be switched off")
 
 
 def monitoring(checks, helm, chart):

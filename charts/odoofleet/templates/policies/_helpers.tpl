@@ -39,3 +39,14 @@ half deleted, with the damage done. Two tests, because some distributions run al
     '; this needs the verb operate-production on odooenvironments.odoofleet.dev in namespace ' + request.namespace
     + ', which the role odoofleet-admin has'
 {{- end }}
+
+{{- /* Our operators, whichever installation's: the verb stands in their own ClusterRole and in no role for people. */ -}}
+{{- define "odoofleet.isOperator" -}}
+- name: isOperator
+  expression: authorizer.group('odoofleet.dev').resource('odooenvironments').namespace(request.namespace).check('reconcile').allowed()
+{{- end }}
+
+{{- /* Annotations that allow what cannot be undone, as a list in CEL. */ -}}
+{{- define "odoofleet.consents" -}}
+['odoofleet.dev/allow-deletion', 'odoofleet.dev/allow-data-loss', 'odoofleet.dev/major-upgrade']
+{{- end }}
