@@ -172,10 +172,12 @@ class Scale(Case):
         rendered = Rendered(FULL)
         web = rendered.container("odoo")
         # A start that is slow is not killed, and neither is a server whose workers are all busy.
-        self.assertEqual(web["startupProbe"]["tcpSocket"], {"port": 8069})
+        tiny = ["python3", "-I", "-S", "/etc/odoofleet/probe.py"]
+        self.assertEqual(web["startupProbe"]["exec"]["command"], [*tiny, "started"])
         self.assertEqual(web["startupProbe"]["periodSeconds"] * web["startupProbe"]["failureThreshold"], 1800)
         self.assertEqual(web["livenessProbe"]["tcpSocket"], {"port": 8069})
-        self.assertEqual(web["readinessProbe"]["exec"]["command"], ["python3", "/etc/odoofleet/probe.py", "web"])
+        self.assertEqual(web["readinessProbe"]["exec"]["command"], [*tiny, "web"])
+        self.assertEqual(web["readinessProbe"]["periodSeconds"] * web["readinessProbe"]["failureThreshold"], 40)
         cron = rendered.container("odoo", "-cron")
         self.assertNotIn("startupProbe", cron)
         for probe in ("livenessProbe", "readinessProbe"):

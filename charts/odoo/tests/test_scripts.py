@@ -4,6 +4,8 @@ import http.server
 import os
 import pathlib
 import shutil
+import socket
+import socketserver
 import stat
 import subprocess
 import sys
@@ -195,13 +197,14 @@ class Cron(Fake):
 
 
 class Login(http.server.BaseHTTPRequestHandler):
-    status, seen = 200, []
+    answer, seen = (200, {}), []
 
     def do_GET(self):
         type(self).seen.append((self.path, self.headers.get("Cookie")))
-        self.send_response(self.status)
-        self.send_header("Set-Cookie", "session_id=abc; Path=/; HttpOnly")
-        self.send_header("Location", "/web/database/selector")
+        status, headers = self.answer
+        self.send_response(status)
+        for name, value in {"Set-Cookie": "session_id=abc; Path=/; HttpOnly", **headers}.items():
+            self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, *_):
@@ -209,6 +212,8 @@ class Login(http.server.BaseHTTPRequestHandler):
 
 
 class Readiness(unittest.TestCase):
+    """The probe of the web pod, by the command that the chart gives it."""
+
     def setUp(self):
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Login)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -216,26 +221,76 @@ class Readiness(unittest.TestCase):
         self.addCleanup(self.server.shutdown)
         self.folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)
+        self.port = self.server.server_port
         Login.seen = []
 
-    def probe(self, status):
-        Login.status = status
+    def probe(self, status=200, role="web", timeout=9, **headers):
+        Login.answer = (status, headers)
         source = (CHART / "files/probe.py").read_text(encoding="utf-8")
-        source = source.replace("8069", str(self.server.server_port)).replace('"/tmp/', f'"{self.folder}/')
-        return subprocess.run([sys.executable, "-c", source, "web"], capture_output=True, text=True, check=False, timeout=60)
+        for before, after in (("PORT = 8069", f"PORT = {self.port}"), ("TIMEOUT = 9", f"TIMEOUT = {timeout}"), ('"/tmp/', f'"{self.folder}/')):
+            self.assertIn(before, source)
+            source = source.replace(before, after)
+        script = pathlib.Path(self.folder, "probe.py")
+        script.write_text(source, encoding="utf-8")
+        return subprocess.run([sys.executable, "-I", "-S", script, role], capture_output=True, text=True, check=False, timeout=60)
 
-    def test_only_200_is_ready_and_no_redirect_is_followed(self):
+    def not_ready(self, result, words):
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(words, result.stderr)
+
+    def test_the_page_and_a_redirect_to_single_sign_on_are_ready(self):
         self.assertEqual(self.probe(200).returncode, 0)
-        for status in (303, 404, 500):
-            result = self.probe(status)
-            self.assertEqual(result.returncode, 1)
-            self.assertIn(str(status), result.stderr)
+        for location in ("/auth_saml/get_auth_request?pid=1", "https://sso.example.com/authorize?next=/web/database", "/fr/web/login"):
+            self.assertEqual(self.probe(303, Location=location).stderr, "", location)
         self.assertEqual({path for path, _ in Login.seen}, {"/web/login"})
+
+    def test_errors_are_not_ready(self):
+        for status in (400, 404, 500, 503):
+            self.not_ready(self.probe(status), str(status))
+
+    def test_the_choice_of_a_database_is_not_ready(self):
+        for location in ("/web/database/selector", "http://127.0.0.1:8069/web/database/selector", "/web/database/create"):
+            self.not_ready(self.probe(303, Location=location), "database cannot be opened")
+
+    def test_nothing_is_not_ready(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            self.port = silent.getsockname()[1]
+            for role in ("web", "started"):
+                self.not_ready(self.probe(role=role, timeout=0.2), "does not answer")
+        for role in ("web", "started"):
+            self.not_ready(self.probe(role=role), "does not answer")
+
+    def test_what_is_no_http_is_not_ready(self):
+        class Other(socketserver.BaseRequestHandler):
+            def handle(self):
+                self.request.recv(4096)
+                self.request.sendall(b"220 smtp.example.com ready\r\n")
+        with socketserver.TCPServer(("127.0.0.1", 0), Other) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.addCleanup(server.shutdown)
+            self.port = server.server_address[1]
+            for role in ("web", "started"):
+                self.not_ready(self.probe(role=role), "HTTP")
+
+    def test_any_answer_is_a_start(self):
+        for status in (200, 303, 500):
+            self.assertEqual(self.probe(status, role="started").returncode, 0)
 
     def test_one_session_is_used_again(self):
         self.probe(200)
         self.probe(200)
         self.assertEqual([cookie for _, cookie in Login.seen], [None, "session_id=abc"])
+
+    def test_it_loads_nothing_that_the_interpreter_has_not(self):
+        self.probe(200)
+        plain = subprocess.run([sys.executable, "-I", "-S", "-X", "importtime", "-c", "import os, sys, _socket"], capture_output=True, text=True, check=True)
+        ours = subprocess.run([sys.executable, "-I", "-S", "-X", "importtime", f"{self.folder}/probe.py", "web"], capture_output=True, text=True, check=True)
+        self.assertEqual(modules(ours.stderr) - modules(plain.stderr), set())
+
+
+def modules(text):
+    """What -X importtime tells of."""
+    return {line.rsplit("|", 1)[1].strip() for line in text.splitlines() if line.startswith("import time:") and not line.endswith("imported package")}
 
 
 if __name__ == "__main__":
