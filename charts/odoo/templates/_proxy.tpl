@@ -21,7 +21,6 @@ http {
 
 {{- define "odoo.proxyConfig" -}}
 {{- $proxy := .Values.proxy -}}
-{{- $major := include "odoo.major" . | int -}}
 {{ include "odoo.nginx" . }}
   # What a stranger says about itself is not believed: Odoo in proxy_mode takes links and addresses from it.
   geo $realip_remote_addr $trusted {
@@ -85,7 +84,7 @@ http {
     # Odoo takes a language before any path.
     location ~ ^(?:/[^/]+)?/web/database(?:/|$) { return 404; }
     location ~ ^(?:/[^/]+)?/xmlrpc(?:/2)?/db/?$ { return 404; }
-    location {{ ternary "/websocket" "/longpolling" (ge $major 16) }} {
+    location {{ include "odoo.socket" . }} {
       proxy_buffering off;
       proxy_pass http://127.0.0.1:{{ ternary 8072 8069 (gt (int (include "odoo.effective" . | fromYaml).workers) 0) }};
     }

@@ -141,6 +141,11 @@ class Proxy(Running):
             "host": "erp.example.com", "x-forwarded-for": "127.0.0.1", "x-real-ip": "127.0.0.1", "x-forwarded-host": "erp.example.com",
             "x-forwarded-proto": "https"})
 
+    def test_a_gateway_that_tells_no_host_has_the_one_that_was_asked_for(self):
+        port = self.proxy({"proxy": {"trustedCidrs": ["127.0.0.0/8"]}})
+        headers = self.told(port, headers={"Host": "erp.example.com", "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"})["headers"]
+        self.assertEqual([headers[f"x-forwarded-{key}"] for key in ("host", "proto", "for")], ["erp.example.com", "https", "203.0.113.7"])
+
     def test_trusted_proxies_are_believed(self):
         port = self.proxy({"proxy": {"trustedCidrs": ["127.0.0.0/8", "10.1.0.0/16"]}})
         told = {"Host": "inner", "X-Forwarded-For": "6.6.6.6, 203.0.113.7, 10.1.2.3", "X-Forwarded-Host": "erp.example.com",

@@ -71,13 +71,32 @@ class Ingress(Case):
 
 
 class Gateway(Case):
-    def test_route(self):
-        route = Rendered(GATEWAY, {"size": "M"}).get("HTTPRoute")["spec"]
-        self.assertEqual(route["parentRefs"], [{"name": "public", "namespace": "gateways", "sectionName": "https"}])
-        self.assertEqual(route["hostnames"], ["erp.example.com", "www.example.com"])
-        rules = {r["matches"][0]["path"]["value"]: r.get("backendRefs") for r in route["rules"]}
-        self.assertEqual(rules, {"/web/database": None, "/websocket": [{"name": "acme-prod", "port": 8072}],
-                                 "/": [{"name": "acme-prod", "port": 8069}]})
+    def routes(self, *layers):
+        return {r["spec"]["hostnames"][0]: r for r in Rendered(GATEWAY, *layers).all if r["kind"] == "HTTPRoute"}
+
+    def test_a_route_a_host(self):
+        routes = self.routes({"size": "M"})
+        self.assertEqual(set(routes), {"erp.example.com", "www.example.com"})
+        self.assertEqual(routes["erp.example.com"]["metadata"]["name"], "acme-prod")
+        # An alias keeps its route when another comes before it.
+        more = self.routes({"ingress": {"aliases": ["new.example.com", "www.example.com"]}})
+        self.assertEqual(more["www.example.com"]["metadata"]["name"], routes["www.example.com"]["metadata"]["name"])
+        self.assertEqual(len({r["metadata"]["name"] for r in more.values()}), 3)
+        for host, route in routes.items():
+            spec = route["spec"]
+            self.assertEqual(spec["hostnames"], [host])
+            self.assertEqual(spec["parentRefs"], [{"name": "public", "namespace": "gateways", "sectionName": "https"}])
+            rules = {r["matches"][0]["path"]["value"]: r.get("backendRefs") for r in spec["rules"]}
+            self.assertEqual(rules, {"/web/database": None, "/websocket": [{"name": "acme-prod", "port": 8072}],
+                                     "/": [{"name": "acme-prod", "port": 8069}]})
+
+    def test_odoo_is_told_the_host_whatever_the_gateway_and_the_visitor_say(self):
+        for layers in ((), ({"size": "M"},), ({"odooVersion": "15.0", "size": "M"},)):
+            for host, route in self.routes(*layers).items():
+                told = [r.get("filters") for r in route["spec"]["rules"] if "backendRefs" in r]
+                self.assertEqual(told, [[{"type": "RequestHeaderModifier", "requestHeaderModifier": {
+                    "set": [{"name": "X-Forwarded-Host", "value": host}]}}]] * len(told))
+        self.assertEqual(len(told), 2)
 
     def test_gateway_is_needed(self):
         self.refused({"ingress": {"enabled": True, "expose": "HTTPRoute", "host": "a.example.com"}}, "ingress.gateway.name")
