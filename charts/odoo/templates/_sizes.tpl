@@ -66,6 +66,7 @@ The memory itself is guarded by the pod's limit.
 {{- $_ := set $size "web" (.Values.resources | default $size.web) -}}
 {{- $_ := set $size "cron" (.Values.cron.resources | default $size.cron) -}}
 {{- $_ := set $size "postgresql" (.Values.postgresql.resources | default $size.postgresql) -}}
-{{- $_ := set $size "parameters" (merge dict .Values.postgresql.parameters $size.parameters) -}}
+{{- /* PostgreSQL takes a node's huge pages where it finds some; without a limit for them the pod is ended at the first touch. */ -}}
+{{- $_ := set $size "parameters" (merge dict .Values.postgresql.parameters $size.parameters (dict "huge_pages" "off")) -}}
 {{- toYaml $size -}}
 {{- end }}

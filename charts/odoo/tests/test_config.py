@@ -100,7 +100,7 @@ class Database(Case):
     def test_parameters(self):
         container = Rendered({"postgresql": {"parameters": {"max_connections": 300, "work_mem": "16MB"}}}).get(
             "StatefulSet", "-postgresql")["spec"]["template"]["spec"]["containers"][0]
-        self.assertEqual(container["args"], ["postgres", "-c", "max_connections=300", "-c", "shared_buffers=192MB", "-c", "work_mem=16MB"])
+        self.assertEqual(container["args"], ["postgres", "-c", "huge_pages=off", "-c", "max_connections=300", "-c", "shared_buffers=192MB", "-c", "work_mem=16MB"])
 
     def test_external(self):
         external = {"postgresql": {"enabled": False}, "externalDatabase": {
