@@ -77,6 +77,7 @@ http {
   gzip_types text/css text/plain text/xml application/javascript text/javascript application/json application/xml image/svg+xml;
   server {
     listen 8080;
+    include /tmp/listen*.conf;
     location = /odoofleet/proxy {
       default_type text/plain;
       return 200 "ok\n";
@@ -99,7 +100,7 @@ http {
 {{- define "odoo.proxy" -}}
 - name: proxy
   {{- include "odoo.image" (list . .Values.proxy.image "stable") | nindent 2 }}
-  command: {{- include "odoo.nginxCommand" . | nindent 4 }}
+  command: {{- include "odoo.nginxCommand" (list 8080) | nindent 4 }}
   ports:
     - {name: http, containerPort: 8080}
   securityContext: {{- include "odoo.containerSecurity" . | nindent 4 }}
@@ -118,7 +119,20 @@ http {
     - {name: tmp, mountPath: /tmp, subPath: proxy}
 {{- end }}
 
-{{/* Not the image's entrypoint, which writes into its own configuration. */}}
+{{/*
+Not the image's entrypoint, which writes into its own configuration. It listens on IPv6 where the pod has some: on a node without, a
+socket of it would end nginx. Arguments: ports.
+*/}}
 {{- define "odoo.nginxCommand" -}}
-[nginx, -e, stderr, -c, /etc/odoofleet/nginx.conf, -g, daemon off;]
+- sh
+- -c
+- |
+  if { read -r _ </proc/net/if_inet6; } 2>/dev/null; then
+    for port in "$@"; do echo "listen [::]:$port;"; done >/tmp/listen.conf
+  fi
+  exec nginx -e stderr -c /etc/odoofleet/nginx.conf -g 'daemon off;'
+- nginx
+{{- range . }}
+- {{ . | quote }}
+{{- end }}
 {{- end }}

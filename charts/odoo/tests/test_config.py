@@ -112,6 +112,8 @@ class Database(Case):
         volumes = rendered.pods()[0]["spec"]["volumes"]
         self.assertEqual(next(v for v in volumes if v["name"] == "database")["secret"]["secretName"], "pg")
         self.refused({"postgresql": {"enabled": False}}, "externalDatabase.host")
+        for host in ("fd00::5", "::ffff:10.9.8.7", "10.9.8.7"):
+            self.assertEqual(Rendered(external, {"externalDatabase": {"host": host, "cidrs": ["fd00::/64"]}}).options()["db_host"], host)
 
 
 class Sizes(Case):

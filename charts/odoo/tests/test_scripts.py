@@ -14,6 +14,7 @@ import threading
 import unittest
 
 from chart import CHART
+from network import FOUR, SIX, WAY_OUT, apart, can_part
 from odoos import Fake
 from pod import PASSWORD, Case, needs_postgresql, psycopg2
 
@@ -48,6 +49,7 @@ class Configure(Fake):
         options = self.options()
         self.assertEqual((options["db_password"], options["admin_passwd"]), (PASSWORD, "m%(x)s"))
         self.assertEqual((options["list_db"], options["workers"]), ("False", "4"))
+        self.assertIn(options["http_interface"], ("0.0.0.0", "::"))
         # A source tree's own addons are found, too.
         self.assertEqual(options["addons_path"], f"{self.pod.root}/addons/0,{self.source}/addons")
 
@@ -101,6 +103,46 @@ class Configure(Fake):
         self.initialised()
         self.pod.prepare["release"] = "globex-prod"
         self.refused(self.pod.run("configure", "cron"), "DatabaseForeign", "acme-prod")
+
+
+@unittest.skipUnless(can_part() and psycopg2, "needs network namespaces and psycopg2")
+class Interface(unittest.TestCase):
+    """Where Odoo listens, in pods of one address family or both."""
+
+    def listens(self, setup, series, workers):
+        code = f"import sys; sys.path.insert(0, {str(CHART / 'files')!r}); import configure; print(configure.interface({series!r}, {workers}))"
+        result = subprocess.run([*apart(setup, 'exec "$@"'), sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+        return result.stdout.strip() or result.stderr.splitlines()[-1]
+
+    def test_on_both_families_where_the_pod_has_an_ipv6_address(self):
+        for setup in (SIX, SIX + FOUR, SIX + WAY_OUT):
+            for series, workers in (("15.0", 0), ("16.0", 0), ("17.0", 4), ("18.0", 0), ("19.0", 8)):
+                self.assertEqual(self.listens(setup, series, workers), "::", (setup, series, workers))
+
+    def test_on_ipv4_where_it_has_none(self):
+        for series, workers in (("16.0", 4), ("18.0", 0), ("18.0", 4)):
+            self.assertEqual(self.listens(FOUR, series, workers), "0.0.0.0")
+
+    def test_workers_before_17_know_ipv4_alone(self):
+        self.assertEqual(self.listens(SIX + FOUR, "16.0", 4), "0.0.0.0")
+        for setup in (SIX, SIX + WAY_OUT):
+            self.assertIn("Odoo 16.0 with workers listens on IPv4 alone", self.listens(setup, "16.0", 4))
+
+    def test_a_socket_of_ipv6_takes_the_probe_of_ipv4(self):
+        code = """
+import http.server, socket, sys, threading, urllib.request
+class Six(http.server.HTTPServer):
+    address_family = socket.AF_INET6
+class Login(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+threading.Thread(target=Six(("::", 8069), Login).serve_forever, daemon=True).start()
+sys.argv = ["probe.py", "started"]
+exec(open(PROBE).read())
+print(urllib.request.urlopen("http://[fd00::7]:8069/").status)
+""".replace("PROBE", repr(str(CHART / "files/probe.py")))
+        result = subprocess.run([*apart(SIX, 'exec "$@"'), sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual(result.stdout, "200\n", result.stderr)
 
 
 def children(pid):
