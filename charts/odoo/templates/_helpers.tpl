@@ -59,8 +59,7 @@ capabilities: {drop: [ALL]}
 
 {{/* Below what Odoo asks for, so that the pod needs no more for it; a namespace with a quota wants every container to say. */}}
 {{- define "odoo.initResources" -}}
-requests: {cpu: 50m, memory: 64Mi}
-limits: {memory: 512Mi}
+{{- include "odoo.small" (list . "50m" "64Mi" "512Mi") }}
 {{- end }}
 
 {{/* list of root, uid, fsGroup */}}

@@ -105,7 +105,8 @@ http {
     - {name: http, containerPort: 8080}
   securityContext: {{- include "odoo.containerSecurity" . | nindent 4 }}
     runAsUser: 101
-  resources: {{- .Values.proxy.resources | default (dict "requests" (dict "cpu" "20m" "memory" "32Mi") "limits" (dict "memory" "128Mi")) | toYaml | nindent 4 }}
+  {{- $resources := .Values.proxy.resources | default (dict "requests" (dict "cpu" "20m" "memory" "32Mi") "limits" (dict "memory" "128Mi")) }}
+  resources: {{- include "odoo.resources" (list . $resources) | nindent 4 }}
   livenessProbe:
     httpGet: {path: /odoofleet/proxy, port: http}
     periodSeconds: 20

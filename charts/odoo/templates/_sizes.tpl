@@ -42,12 +42,12 @@ The memory itself is guarded by the pod's limit.
 {soft: 1610612736, hard: 4294967296}
 {{- end }}
 
-{{/* A quantity of memory in bytes; 0 when there is none. */}}
+{{/* A quantity in bytes; 0 when there is none. */}}
 {{- define "odoo.bytes" -}}
 {{- $text := toString (. | default "0") -}}
 {{- $unit := regexFind "[A-Za-z]*$" $text -}}
 {{- $factors := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
-{{- if not (hasKey $factors $unit) }}{{ fail (printf "resources: memory %q: use Mi or Gi" $text) }}{{ end -}}
+{{- if not (hasKey $factors $unit) }}{{ fail (printf "resources: %q: use Mi or Gi" $text) }}{{ end -}}
 {{- mulf (trimSuffix $unit $text | float64) (get $factors $unit) | int64 -}}
 {{- end }}
 
@@ -63,9 +63,11 @@ The memory itself is guarded by the pod's limit.
 {{- /* One that is given alone draws the other along. */ -}}
 {{- $_ := set $size "soft" ($soft | default (ternary (min $hard (int64 $space.soft)) (int64 $space.soft) (gt $hard 0))) -}}
 {{- $_ := set $size "hard" ($hard | default (max $soft (int64 $space.hard))) -}}
-{{- $_ := set $size "web" (.Values.resources | default $size.web) -}}
-{{- $_ := set $size "cron" (.Values.cron.resources | default $size.cron) -}}
-{{- $_ := set $size "postgresql" (.Values.postgresql.resources | default $size.postgresql) -}}
+{{- $volumes := list .Values.ephemeralStorage.tmp -}}
+{{- if include "odoo.hasAddons" . }}{{ $volumes = append $volumes (include "odoo.addonsSize" .) }}{{ end -}}
+{{- $_ := set $size "web" (include "odoo.resources" (list . (.Values.resources | default $size.web) $volumes) | fromYaml) -}}
+{{- $_ := set $size "cron" (include "odoo.resources" (list . (.Values.cron.resources | default $size.cron) $volumes) | fromYaml) -}}
+{{- $_ := set $size "postgresql" (include "odoo.resources" (list . (.Values.postgresql.resources | default $size.postgresql) (list "272Mi")) | fromYaml) -}}
 {{- /* PostgreSQL takes a node's huge pages where it finds some; without a limit for them the pod is ended at the first touch. */ -}}
 {{- $_ := set $size "parameters" (merge dict .Values.postgresql.parameters $size.parameters (dict "huge_pages" "off")) -}}
 {{- toYaml $size -}}

@@ -157,7 +157,8 @@ class Sizes(Case):
         rendered = Rendered({"size": "M", "workers": 6, "resources": resources, "odoo": {"config": {"limit_memory_hard": 2147483648}}})
         self.assertEqual(rendered.options()["workers"], 6)
         self.assertEqual(rendered.options()["limit_memory_hard"], 2147483648)
-        self.assertEqual(rendered.get("Deployment", "-web")["spec"]["template"]["spec"]["containers"][0]["resources"], resources)
+        given = rendered.container("odoo")["resources"]
+        self.assertEqual({kind: {"memory": given[kind]["memory"]} for kind in given}, resources)
         self.assertEqual(Rendered({"size": "M", "workers": 0}).options()["workers"], 0)
 
     def test_workers_must_fit(self):

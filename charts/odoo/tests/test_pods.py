@@ -137,6 +137,63 @@ class Pods(Case):
         self.assertNotIn("claimName: acme-prod", rendered.text)
 
 
+def size(text):
+    for unit, factor in (("Mi", 2 ** 20), ("Gi", 2 ** 30)):
+        if str(text).endswith(unit):
+            return float(text[:-2]) * factor
+    return float(text)
+
+
+class Disk(Case):
+    """What pods write on the node's own disk has a bound, whatever is switched on."""
+    MODES = [(), (FULL,), (FULL, PROXY), (FULL, PROXY, CATCHER), (CATCHER, {"replicaCount": 0}), ({"size": "M", "ingress": {"enabled": True, "expose": "NodePort"}},),
+             ({"git": {"customerAddons": [{"url": "https://git.example.com/a", "ref": "main"}] * 12}, "cron": {"enabled": True}},),
+             ({"addons": {"image": {"repository": "addons"}}, "ephemeralStorage": {"tmp": "9Gi", "addons": "3Gi", "logs": "100Mi", "request": "1Gi"}},),
+             ({"postgresql": {"enabled": False}, "externalDatabase": {"host": "pg", "existingSecret": "pg"}, "page": {"enabled": False}},),
+             ({key: {"requests": {"cpu": "1"}} for key in ("resources",)} | {key: {"resources": {"limits": {"memory": "4Gi"}}} for key in ("cron", "proxy", "postgresql")}, PROXY)]
+
+    def pods(self, rendered):
+        """Every pod, the one that tries changes included."""
+        found = [p["spec"] for p in rendered.pods()] + [o["spec"] for o in rendered.hooks if o["kind"] == "Pod"]
+        self.assertEqual(len(found), len(rendered.workloads()) + 1)
+        return found
+
+    def test_every_volume_on_it_has_a_size(self):
+        for layers in self.MODES:
+            for pod in self.pods(Rendered(*layers)):
+                for volume in pod["volumes"]:
+                    if "emptyDir" in volume:
+                        self.assertGreater(size(volume["emptyDir"]["sizeLimit"]), 0, volume)
+
+    def test_every_container_asks_for_some_and_has_a_limit(self):
+        for layers in self.MODES:
+            for pod in self.pods(Rendered(*layers)):
+                for container in pod.get("initContainers", []) + pod["containers"]:
+                    resources = container["resources"]
+                    asked, most = (size(resources[kind]["ephemeral-storage"]) for kind in ("requests", "limits"))
+                    self.assertTrue(0 < asked <= most, container["name"])
+
+    def test_a_pod_may_fill_its_volumes(self):
+        # The kubelet evicts a pod whose volumes and logs together are above the sum of its containers' limits.
+        for layers in self.MODES:
+            for pod in self.pods(Rendered(*layers)):
+                volumes = sum(size(v["emptyDir"]["sizeLimit"]) for v in pod["volumes"] if "emptyDir" in v and v["emptyDir"].get("medium") != "Memory")
+                limits = sum(size(c["resources"]["limits"]["ephemeral-storage"]) for c in pod["containers"])
+                self.assertGreater(limits, volumes)
+
+    def test_addons_have_room_for_what_git_may_bring(self):
+        repositories = {"git": {"sizeLimit": "3Gi", "customerAddons": [{"url": "https://git.example.com/a", "ref": "main"}] * 5}}
+        volumes = {v["name"]: v for v in Rendered(repositories).pod()["volumes"]}
+        self.assertEqual(size(volumes["addons"]["emptyDir"]["sizeLimit"]), 5 * 4 * 3 * 2 ** 30)
+
+    def test_given_ones_go_before_and_leave_the_rest(self):
+        def resources(given):
+            return Rendered({"resources": given}).container("odoo")["resources"]
+        self.assertEqual(resources({"requests": {"cpu": "1"}}), {"requests": {"cpu": "1", "ephemeral-storage": "64Mi"}, "limits": {"ephemeral-storage": "5120Mi"}})
+        self.assertEqual(resources({"limits": {"ephemeral-storage": "32Mi"}}), {"requests": {"ephemeral-storage": "32Mi"}, "limits": {"ephemeral-storage": "32Mi"}})
+        self.assertEqual(resources({"requests": {"ephemeral-storage": "20Gi"}}), {"requests": {"ephemeral-storage": "20Gi"}, "limits": {"ephemeral-storage": "20Gi"}})
+
+
 class Scale(Case):
     def test_stopped_means_everything(self):
         stopped = Rendered(FULL, CATCHER, {"replicaCount": 0})
