@@ -1,5 +1,6 @@
 # Writes odoo.conf from the chart's options and the mounted Secrets, then tells what prepare will do, or waits until it is done.
 import configparser
+import socket
 import sys
 import time
 
@@ -11,8 +12,33 @@ import prepare_pod as pod
 from prepare_pod import Failure, say
 
 
-def odoo_conf(role):
+def address(family, target):
+    # The pod's own address of a family, empty without one: connecting a datagram socket looks up a way and sends nothing.
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((target, 9))
+            return sock.getsockname()[0]
+    except OSError:
+        return ""
+
+
+def interface(series, workers):
+    # "::" takes IPv4 as well, but a node without IPv6 has no such socket.
+    if not address(socket.AF_INET6, "2001:db8::1"):
+        return "0.0.0.0"
+    if int(series.split(".")[0]) >= 17 or not int(workers):
+        return "::"
+    # Before 17 the server with workers makes a socket of IPv4 alone. What some clouds give a pod of IPv6 for its way out is no
+    # address of the pod.
+    own = address(socket.AF_INET, "192.0.2.1")
+    if not own or own.startswith("169.254."):
+        raise Failure("ConfigurationInvalid", f"Odoo {series} with workers listens on IPv4 alone, and this pod has none: set workers to 0.")
+    return "0.0.0.0"
+
+
+def odoo_conf(role, settings):
     options = pod.settings(role)
+    options["http_interface"] = interface(settings["odooVersion"], options["workers"])
     for key, path in pod.SECRETS.items():
         value = pod.secret(path)
         if value is not None:
@@ -62,7 +88,7 @@ def waited_for(options, settings, code):
 def main(known):
     role = sys.argv[1]
     settings = pod.settings("prepare")
-    parser = odoo_conf(role)
+    parser = odoo_conf(role, settings)
     options = parser["options"]
     code = modules.Code(options, settings)
     options["addons_path"] = ",".join([options["addons_path"], *code.community()])

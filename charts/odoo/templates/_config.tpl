@@ -8,7 +8,7 @@ update workers xmlrpc xmlrpc_interface xmlrpc_port
 
 {{- define "odoo.major" -}}{{ splitList "." .Values.odooVersion | first | int }}{{- end }}
 
-{{/* odoo.conf of the web pods, as JSON without any secret; files/configure.py adds those. */}}
+{{/* odoo.conf of the web pods, as JSON without any secret; files/configure.py adds those, and http_interface as the pod needs it. */}}
 {{- define "odoo.options" -}}
 {{- $size := include "odoo.effective" . | fromYaml -}}
 {{- $name := include "odoo.name" . -}}
@@ -34,7 +34,6 @@ update workers xmlrpc xmlrpc_interface xmlrpc_port
   "db_user" (ternary $auth.username $external.user $embedded)
   "dbfilter" ""
   $port 8072
-  "http_interface" "0.0.0.0"
   "http_port" 8069
   "limit_memory_hard" $size.hard
   "limit_memory_soft" $size.soft

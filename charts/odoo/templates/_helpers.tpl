@@ -10,6 +10,10 @@ app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
+{{/*
+The label `customer` is the customer's name everywhere: a Secret may be named by environments of the customer whose name it bears. An
+id may be another customer's name, and never stands in its place.
+*/}}
 {{- define "odoo.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "odoo.selector" . }}
@@ -17,8 +21,11 @@ app.kubernetes.io/part-of: odoofleet
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 app.kubernetes.io/version: {{ $root.Values.odooVersion | quote }}
 odoofleet.dev/stage: {{ $root.Values.stage }}
-{{- with $root.Values.customer.id }}
+{{- with $root.Values.customer.name }}
 odoofleet.dev/customer: {{ . | quote }}
+{{- end }}
+{{- with $root.Values.customer.id }}
+odoofleet.dev/customer-id: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -34,7 +41,10 @@ labels: {{- include "odoo.labels" . | nindent 2 }}
 annotations: {odoofleet.dev/role: {{ index . 3 }}}
 {{- end }}
 
-{{/* Arguments of the next two: list of root, image, tag when the image names none. A repository that names its registry stays as it is. */}}
+{{/*
+Arguments of the next two: list of root, image, tag when the image names none. A repository that names its registry stays as it is.
+A digest decides; the tag beside it is for people, and only one that was given: the chart's own guess might be untrue of it.
+*/}}
 {{- define "odoo.imageName" -}}
 {{- $root := index . 0 -}}
 {{- $image := index . 1 -}}
@@ -42,12 +52,15 @@ annotations: {odoofleet.dev/role: {{ index . 3 }}}
 {{- if and $root.Values.global.imageRegistry (not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" $name)) -}}
   {{- $name = printf "%s/%s" (trimSuffix "/" $root.Values.global.imageRegistry) $name -}}
 {{- end -}}
-{{ ternary (printf "%s@%s" $name $image.digest) (printf "%s:%s" $name ($image.tag | default (index . 2))) (not (empty $image.digest)) }}
+{{- $tag := $image.tag | default (ternary "" (index . 2) (not (empty $image.digest))) -}}
+{{ $name }}{{ with $tag }}:{{ . }}{{ end }}{{ with $image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
+{{/* What a digest names never changes: a policy that nobody gave for it need not look again. */}}
 {{- define "odoo.image" -}}
+{{- $image := index . 1 -}}
 image: {{ include "odoo.imageName" . }}
-imagePullPolicy: {{ (index . 1).pullPolicy | default (index . 0).Values.image.pullPolicy }}
+imagePullPolicy: {{ $image.pullPolicy | default (ternary "IfNotPresent" (index . 0).Values.image.pullPolicy (not (empty $image.digest))) }}
 {{- end }}
 
 {{/* What may run beside other customers: the `restricted` pod security standard, and no way to the API server. */}}
@@ -59,8 +72,7 @@ capabilities: {drop: [ALL]}
 
 {{/* Below what Odoo asks for, so that the pod needs no more for it; a namespace with a quota wants every container to say. */}}
 {{- define "odoo.initResources" -}}
-requests: {cpu: 50m, memory: 64Mi}
-limits: {memory: 512Mi}
+{{- include "odoo.small" (list . "50m" "64Mi" "512Mi") }}
 {{- end }}
 
 {{/* list of root, uid, fsGroup */}}

@@ -21,7 +21,6 @@ http {
 
 {{- define "odoo.proxyConfig" -}}
 {{- $proxy := .Values.proxy -}}
-{{- $major := include "odoo.major" . | int -}}
 {{ include "odoo.nginx" . }}
   # What a stranger says about itself is not believed: Odoo in proxy_mode takes links and addresses from it.
   geo $realip_remote_addr $trusted {
@@ -78,6 +77,7 @@ http {
   gzip_types text/css text/plain text/xml application/javascript text/javascript application/json application/xml image/svg+xml;
   server {
     listen 8080;
+    include /tmp/listen*.conf;
     location = /odoofleet/proxy {
       default_type text/plain;
       return 200 "ok\n";
@@ -85,7 +85,7 @@ http {
     # Odoo takes a language before any path.
     location ~ ^(?:/[^/]+)?/web/database(?:/|$) { return 404; }
     location ~ ^(?:/[^/]+)?/xmlrpc(?:/2)?/db/?$ { return 404; }
-    location {{ ternary "/websocket" "/longpolling" (ge $major 16) }} {
+    location {{ include "odoo.socket" . }} {
       proxy_buffering off;
       proxy_pass http://127.0.0.1:{{ ternary 8072 8069 (gt (int (include "odoo.effective" . | fromYaml).workers) 0) }};
     }
@@ -100,12 +100,13 @@ http {
 {{- define "odoo.proxy" -}}
 - name: proxy
   {{- include "odoo.image" (list . .Values.proxy.image "stable") | nindent 2 }}
-  command: {{- include "odoo.nginxCommand" . | nindent 4 }}
+  command: {{- include "odoo.nginxCommand" (list 8080) | nindent 4 }}
   ports:
     - {name: http, containerPort: 8080}
   securityContext: {{- include "odoo.containerSecurity" . | nindent 4 }}
     runAsUser: 101
-  resources: {{- .Values.proxy.resources | default (dict "requests" (dict "cpu" "20m" "memory" "32Mi") "limits" (dict "memory" "128Mi")) | toYaml | nindent 4 }}
+  {{- $resources := .Values.proxy.resources | default (dict "requests" (dict "cpu" "20m" "memory" "32Mi") "limits" (dict "memory" "128Mi")) }}
+  resources: {{- include "odoo.resources" (list . $resources) | nindent 4 }}
   livenessProbe:
     httpGet: {path: /odoofleet/proxy, port: http}
     periodSeconds: 20
@@ -119,7 +120,20 @@ http {
     - {name: tmp, mountPath: /tmp, subPath: proxy}
 {{- end }}
 
-{{/* Not the image's entrypoint, which writes into its own configuration. */}}
+{{/*
+Not the image's entrypoint, which writes into its own configuration. It listens on IPv6 where the pod has some: on a node without, a
+socket of it would end nginx. Arguments: ports.
+*/}}
 {{- define "odoo.nginxCommand" -}}
-[nginx, -e, stderr, -c, /etc/odoofleet/nginx.conf, -g, daemon off;]
+- sh
+- -c
+- |
+  if { read -r _ </proc/net/if_inet6; } 2>/dev/null; then
+    for port in "$@"; do echo "listen [::]:$port;"; done >/tmp/listen.conf
+  fi
+  exec nginx -e stderr -c /etc/odoofleet/nginx.conf -g 'daemon off;'
+- nginx
+{{- range . }}
+- {{ . | quote }}
+{{- end }}
 {{- end }}

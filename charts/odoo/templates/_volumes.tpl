@@ -5,7 +5,8 @@
 {{- $name := include "odoo.name" $root -}}
 - {name: config, configMap: {name: {{ $name }}-config}}
 - {name: run, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
-- {name: tmp, emptyDir: {}}
+- name: tmp
+  {{- include "odoo.emptyDir" $v.ephemeralStorage.tmp | nindent 2 }}
 - {name: filestore, persistentVolumeClaim: {claimName: {{ $name }}-filestore}}
 - {name: database, secret: {secretName: {{ include "odoo.databaseSecret" $root | quote }}, items: [{key: password, path: password}]}}
 {{- with include "odoo.masterSecret" $root }}
@@ -23,7 +24,8 @@
 - {name: license, secret: {secretName: {{ . | quote }}, optional: true}}
 {{- end }}
 {{- if include "odoo.hasAddons" $root }}
-- {name: addons, emptyDir: {}}
+- name: addons
+  {{- include "odoo.emptyDir" (include "odoo.addonsSize" $root) | nindent 2 }}
 {{- end }}
 {{- range $i, $addon := $v.git.customerAddons }}
 {{- with $addon.credentialsSecret }}

@@ -16,7 +16,7 @@ SECRET = {"postgresql": {"auth": {"existingSecret": "database"}}}
 
 # Everything on: what holds for every pod is tried with these.
 FULL = {
-    "customer": {"id": "acme"},
+    "customer": {"name": "acme", "id": "C0123"},
     "size": "L",
     "replicaCount": 2,
     "cron": {"enabled": True},

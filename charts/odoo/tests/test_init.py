@@ -30,7 +30,7 @@ class InitContainers(Case):
             self.assertEqual((prepare["image"], prepare["resources"]), (odoo["image"], odoo["resources"]))
             self.assertEqual(prepare["command"], ["python3", "/etc/odoofleet/prepare.py"])
             self.assertEqual(variables(prepare), {"ODOO_RC": "/run/odoo/odoo.conf", "HOME": "/var/lib/odoo"})
-        self.assertEqual(self.full.container("configure")["resources"]["limits"], {"memory": "512Mi"})
+        self.assertEqual(self.full.container("configure")["resources"]["limits"]["memory"], "512Mi")
 
     def test_what_each_may_write(self):
         self.assertEqual(mounts(self.full.container("prepare")), {

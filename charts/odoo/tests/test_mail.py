@@ -49,7 +49,7 @@ class Catcher(Case):
     def test_large_mails_do_not_end_it(self):
         container = Rendered({"stage": "Test"}).container("mailpit", "-mail")
         env = {one["name"]: one["value"] for one in container["env"]}
-        self.assertEqual(container["resources"]["limits"], {"memory": "512Mi"})
+        self.assertEqual(container["resources"]["limits"]["memory"], "512Mi")
         self.assertLessEqual(12 * int(env["MP_MAX_MESSAGE_SIZE"]), 512)
         self.assertEqual((env["MP_DATABASE"], env["MP_ALLOWED_HOSTS"]), ("/tmp/mailpit.db", "localhost"))
 

@@ -14,6 +14,7 @@ import time
 import unittest
 
 from chart import FULL, PROXY, Rendered
+from network import FOUR, SIX, apart, can_part, listens
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 TEXT = "Odoo " * 1000
@@ -63,7 +64,7 @@ class Running(unittest.TestCase):
         self.addCleanup(server.shutdown)
         return server.server_port
 
-    def nginx(self, rendered, suffix, ports):
+    def nginx(self, rendered, suffix, ports, before_it=()):
         """Runs the configuration of a ConfigMap; `ports` says which takes the place of which."""
         folder = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
@@ -72,11 +73,19 @@ class Running(unittest.TestCase):
             for before, after in ports.items():
                 text = text.replace(f" {before};", f" {after};").replace(f":{before};", f":{after};")
             (folder / key).write_text(text.replace("/tmp/", f"{folder}/").replace("root /etc/odoofleet", f"root {folder}"), encoding="utf-8")
-        command = [word.replace("/etc/odoofleet", str(folder)) for word in rendered.pod("-page")["containers"][0]["command"]]
+        if before_it:
+            # The one user whom the namespace knows.
+            (folder / "nginx.conf").write_text("user root;\n" + (folder / "nginx.conf").read_text(encoding="utf-8"), encoding="utf-8")
+        container = "proxy" if suffix == "-config" else "page"
+        command = rendered.container(container, "-web" if container == "proxy" else "-page")["command"]
+        command = [word.replace("/tmp/", f"{folder}/").replace("/etc/odoofleet", str(folder)) for word in command]
+        command = [*before_it, *(str(ports.get(int(word), word)) if word.isdecimal() else word for word in command)]
         with open(folder / "errors", "w", encoding="utf-8") as errors:
-            process = subprocess.Popen([NGINX, *command[1:]], stderr=errors)
+            process = subprocess.Popen(command, stderr=errors, env={"PATH": f"{pathlib.Path(NGINX).parent}:/usr/bin:/bin"})
         self.addCleanup(process.wait)
         self.addCleanup(process.terminate)
+        if before_it:
+            return process, folder
         self.until_it_listens(process, ports[8080], folder / "errors")
         return ports[8080]
 
@@ -140,6 +149,11 @@ class Proxy(Running):
         self.assertEqual({k: v for k, v in headers.items() if k != "connection"}, {
             "host": "erp.example.com", "x-forwarded-for": "127.0.0.1", "x-real-ip": "127.0.0.1", "x-forwarded-host": "erp.example.com",
             "x-forwarded-proto": "https"})
+
+    def test_a_gateway_that_tells_no_host_has_the_one_that_was_asked_for(self):
+        port = self.proxy({"proxy": {"trustedCidrs": ["127.0.0.0/8"]}})
+        headers = self.told(port, headers={"Host": "erp.example.com", "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"})["headers"]
+        self.assertEqual([headers[f"x-forwarded-{key}"] for key in ("host", "proto", "for")], ["erp.example.com", "https", "203.0.113.7"])
 
     def test_trusted_proxies_are_believed(self):
         port = self.proxy({"proxy": {"trustedCidrs": ["127.0.0.0/8", "10.1.0.0/16"]}})
@@ -219,6 +233,28 @@ class Page(Running):
     def test_left_out(self):
         rendered = Rendered({"page": {"enabled": False}, "replicaCount": 0})
         self.assertFalse([o for o in rendered.all if o["metadata"]["name"].endswith("-page")])
+
+
+@unittest.skipUnless(can_part(), "needs network namespaces")
+class IPv6(Running):
+    """Pods of one address family, played by network namespaces."""
+
+    def listening(self, rendered, suffix, setup):
+        """Ports on which nginx listens there, by address."""
+        process, folder = self.nginx(rendered, suffix, {8080: 8080}, before_it=apart(setup, "exec \"$@\""))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and process.poll() is None:
+            # Written when all sockets are open.
+            if (folder / "nginx.pid").exists():
+                return {table: listens(process.pid, table) for table in ("tcp", "tcp6")}
+        self.fail((folder / "errors").read_text(encoding="utf-8"))
+
+    def test_proxy_and_page_listen_on_what_the_pod_has(self):
+        rendered = Rendered({"size": "M"}, PROXY)
+        plain = Rendered({"size": "M"})
+        for setup, six in ((SIX, True), (FOUR, False), (SIX + FOUR, True)):
+            self.assertEqual(self.listening(rendered, "-config", setup), {"tcp": {8080}, "tcp6": {8080} if six else set()}, setup)
+            self.assertEqual(self.listening(plain, "-page", setup), {"tcp": {8080, 8072}, "tcp6": {8080, 8072} if six else set()}, setup)
 
 
 if __name__ == "__main__":

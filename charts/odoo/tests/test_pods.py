@@ -1,7 +1,9 @@
 """What holds for every pod, claim and object, whatever is switched on."""
 import unittest
 
-from chart import CATCHER, FULL, PROXY, Case, Rendered
+import yaml
+
+from chart import CATCHER, CHART, FULL, PROXY, Case, Rendered
 
 
 class Pods(Case):
@@ -92,7 +94,7 @@ class Pods(Case):
     def test_labels(self):
         for thing in self.full.all + self.full.pods():
             labels = thing["metadata"]["labels"]
-            self.assertEqual(labels["odoofleet.dev/customer"], "acme")
+            self.assertEqual((labels["odoofleet.dev/customer"], labels["odoofleet.dev/customer-id"]), ("acme", "C0123"))
             self.assertEqual(labels["app.kubernetes.io/instance"], "acme-prod")
             self.assertEqual(labels["app.kubernetes.io/part-of"], "odoofleet")
             self.assertEqual(labels["app.kubernetes.io/version"], "18.0")
@@ -103,6 +105,27 @@ class Pods(Case):
             self.assertEqual(set(selector), {f"app.kubernetes.io/{key}" for key in ("name", "instance", "component")})
         self.assertNotIn("odoofleet.dev/customer", Rendered().text)
 
+    def test_an_id_is_never_taken_for_a_customer_s_name(self):
+        # Whoever bears the label may be named by that customer's environments, and an id may be another customer's name.
+        rendered = Rendered({"customer": {"id": "globex"}, "postgresql": {"auth": {"existingSecret": "", "password": "x"}}})
+        for thing in rendered.all + rendered.hooks + rendered.pods():
+            self.assertNotIn("odoofleet.dev/customer", thing["metadata"]["labels"])
+            self.assertEqual(thing["metadata"]["labels"]["odoofleet.dev/customer-id"], "globex")
+
+    def test_no_selector_knows_the_customer(self):
+        # Selectors of workloads cannot be changed, and those of Services must find the pods of before meanwhile.
+        for layers in ((), (FULL, PROXY, CATCHER), (FULL,)):
+            with_customer = Rendered(*layers, {"customer": {"name": "acme", "id": "C0123"}})
+            without = Rendered(*layers, {"customer": {"name": "", "id": ""}})
+            found = 0
+            for key, thing in with_customer.index.items():
+                for one in ("selector", "podSelector"):
+                    if one in thing.get("spec", {}):
+                        found += 1
+                        self.assertEqual(thing["spec"][one], without.index[key]["spec"][one])
+                        self.assertNotIn("customer", str(thing["spec"][one]))
+            self.assertGreater(found, 5)
+
     def test_images(self):
         digest = "sha256:" + "a" * 64
         images = {c["image"] for c in Rendered(FULL, PROXY, CATCHER, {
@@ -112,8 +135,36 @@ class Pods(Case):
             f"mirror.example.cn/hub/odoo@{digest}", "mirror.example.cn/hub/postgres:16",
             "mirror.example.cn/hub/alpine/git:v2.49.1", "registry.example.com/addons:7",
             "mirror.example.cn/hub/nginxinc/nginx-unprivileged:1.30.4-alpine-slim", "mirror.example.cn/hub/axllent/mailpit:v1.33.1"})
+        pinned = {"digest": digest}
+        images = {c["image"] for p in self.every_pod(Rendered(FULL, PROXY, CATCHER, {
+            "image": pinned, "postgresql": {"image": pinned}, "git": {"image": pinned}, "addons": {"image": pinned}, "proxy": {"image": pinned},
+            "mail": {"catcher": {"image": pinned}}})) for c in p.get("initContainers", []) + p["containers"]}
+        self.assertEqual(images, {f"{name}@{digest}" for name in (
+            "odoo", "postgres:16", "alpine/git:v2.49.1", "registry.example.com/addons:7", "nginxinc/nginx-unprivileged:1.30.4-alpine-slim", "axllent/mailpit:v1.33.1")})
+        both = Rendered({"image": {"tag": "18.0-20261115", **pinned}})
+        self.assertEqual(both.container("odoo")["image"], f"odoo:18.0-20261115@{digest}")
+        self.assertEqual(both.options("prepare")["image"], f"odoo:18.0-20261115@{digest}")
         plain = {c["image"] for c in Rendered({"odooVersion": "17.0", "page": {"enabled": False}}).containers()}
         self.assertEqual(plain, {"odoo:17.0", "postgres:16"})
+
+    def every_pod(self, rendered):
+        return [p["spec"] for p in rendered.pods()] + [o["spec"] for o in rendered.hooks]
+
+    def test_read_me_pins_every_default_image(self):
+        text = (CHART / "README.md").read_text(encoding="utf-8")
+        values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+        for path in ("image", "postgresql.image", "git.image", "proxy.image", "mail.catcher.image"):
+            image = values
+            for key in path.split("."):
+                image = image[key]
+            self.assertEqual(image["digest"], "")
+            self.assertIn(f"\n{path} {image['repository']}:{image['tag'] or values['odooVersion']}\n", text)
+
+    def test_pull_policy_of_what_never_changes(self):
+        pinned = {"digest": "sha256:" + "a" * 64}
+        rendered = Rendered({"image": {"pullPolicy": "Always", **pinned}, "postgresql": {"image": pinned}, "proxy": {"enabled": True, "image": {"pullPolicy": "Never", **pinned}}})
+        self.assertEqual({c["name"]: c["imagePullPolicy"] for c in rendered.containers()}, {
+            "configure": "Always", "prepare": "Always", "odoo": "Always", "proxy": "Never", "version": "IfNotPresent", "postgresql": "IfNotPresent", "page": "Never"})
 
     def test_pull_policy(self):
         rendered = Rendered(FULL, {"image": {"pullPolicy": "Always"}, "git": {"image": {"pullPolicy": "Never"}}})
@@ -135,6 +186,63 @@ class Pods(Case):
         for thing in rendered.all:
             self.assertRegex(thing["metadata"]["name"], "^other(-|$)")
         self.assertNotIn("claimName: acme-prod", rendered.text)
+
+
+def size(text):
+    for unit, factor in (("Mi", 2 ** 20), ("Gi", 2 ** 30)):
+        if str(text).endswith(unit):
+            return float(text[:-2]) * factor
+    return float(text)
+
+
+class Disk(Case):
+    """What pods write on the node's own disk has a bound, whatever is switched on."""
+    MODES = [(), (FULL,), (FULL, PROXY), (FULL, PROXY, CATCHER), (CATCHER, {"replicaCount": 0}), ({"size": "M", "ingress": {"enabled": True, "expose": "NodePort"}},),
+             ({"git": {"customerAddons": [{"url": "https://git.example.com/a", "ref": "main"}] * 12}, "cron": {"enabled": True}},),
+             ({"addons": {"image": {"repository": "addons"}}, "ephemeralStorage": {"tmp": "9Gi", "addons": "3Gi", "logs": "100Mi", "request": "1Gi"}},),
+             ({"postgresql": {"enabled": False}, "externalDatabase": {"host": "pg", "existingSecret": "pg"}, "page": {"enabled": False}},),
+             ({key: {"requests": {"cpu": "1"}} for key in ("resources",)} | {key: {"resources": {"limits": {"memory": "4Gi"}}} for key in ("cron", "proxy", "postgresql")}, PROXY)]
+
+    def pods(self, rendered):
+        """Every pod, the one that tries changes included."""
+        found = [p["spec"] for p in rendered.pods()] + [o["spec"] for o in rendered.hooks if o["kind"] == "Pod"]
+        self.assertEqual(len(found), len(rendered.workloads()) + 1)
+        return found
+
+    def test_every_volume_on_it_has_a_size(self):
+        for layers in self.MODES:
+            for pod in self.pods(Rendered(*layers)):
+                for volume in pod["volumes"]:
+                    if "emptyDir" in volume:
+                        self.assertGreater(size(volume["emptyDir"]["sizeLimit"]), 0, volume)
+
+    def test_every_container_asks_for_some_and_has_a_limit(self):
+        for layers in self.MODES:
+            for pod in self.pods(Rendered(*layers)):
+                for container in pod.get("initContainers", []) + pod["containers"]:
+                    resources = container["resources"]
+                    asked, most = (size(resources[kind]["ephemeral-storage"]) for kind in ("requests", "limits"))
+                    self.assertTrue(0 < asked <= most, container["name"])
+
+    def test_a_pod_may_fill_its_volumes(self):
+        # The kubelet evicts a pod whose volumes and logs together are above the sum of its containers' limits.
+        for layers in self.MODES:
+            for pod in self.pods(Rendered(*layers)):
+                volumes = sum(size(v["emptyDir"]["sizeLimit"]) for v in pod["volumes"] if "emptyDir" in v and v["emptyDir"].get("medium") != "Memory")
+                limits = sum(size(c["resources"]["limits"]["ephemeral-storage"]) for c in pod["containers"])
+                self.assertGreater(limits, volumes)
+
+    def test_addons_have_room_for_what_git_may_bring(self):
+        repositories = {"git": {"sizeLimit": "3Gi", "customerAddons": [{"url": "https://git.example.com/a", "ref": "main"}] * 5}}
+        volumes = {v["name"]: v for v in Rendered(repositories).pod()["volumes"]}
+        self.assertEqual(size(volumes["addons"]["emptyDir"]["sizeLimit"]), 5 * 4 * 3 * 2 ** 30)
+
+    def test_given_ones_go_before_and_leave_the_rest(self):
+        def resources(given):
+            return Rendered({"resources": given}).container("odoo")["resources"]
+        self.assertEqual(resources({"requests": {"cpu": "1"}}), {"requests": {"cpu": "1", "ephemeral-storage": "64Mi"}, "limits": {"ephemeral-storage": "5120Mi"}})
+        self.assertEqual(resources({"limits": {"ephemeral-storage": "32Mi"}}), {"requests": {"ephemeral-storage": "32Mi"}, "limits": {"ephemeral-storage": "32Mi"}})
+        self.assertEqual(resources({"requests": {"ephemeral-storage": "20Gi"}}), {"requests": {"ephemeral-storage": "20Gi"}, "limits": {"ephemeral-storage": "20Gi"}})
 
 
 class Scale(Case):
@@ -172,10 +280,12 @@ class Scale(Case):
         rendered = Rendered(FULL)
         web = rendered.container("odoo")
         # A start that is slow is not killed, and neither is a server whose workers are all busy.
-        self.assertEqual(web["startupProbe"]["tcpSocket"], {"port": 8069})
+        tiny = ["python3", "-I", "-S", "/etc/odoofleet/probe.py"]
+        self.assertEqual(web["startupProbe"]["exec"]["command"], [*tiny, "started"])
         self.assertEqual(web["startupProbe"]["periodSeconds"] * web["startupProbe"]["failureThreshold"], 1800)
         self.assertEqual(web["livenessProbe"]["tcpSocket"], {"port": 8069})
-        self.assertEqual(web["readinessProbe"]["exec"]["command"], ["python3", "/etc/odoofleet/probe.py", "web"])
+        self.assertEqual(web["readinessProbe"]["exec"]["command"], [*tiny, "web"])
+        self.assertEqual(web["readinessProbe"]["periodSeconds"] * web["readinessProbe"]["failureThreshold"], 40)
         cron = rendered.container("odoo", "-cron")
         self.assertNotIn("startupProbe", cron)
         for probe in ("livenessProbe", "readinessProbe"):

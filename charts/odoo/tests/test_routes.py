@@ -1,4 +1,5 @@
 """The ways in and out."""
+import ipaddress
 import unittest
 
 from chart import CATCHER, FULL, PROXY, Case, Rendered
@@ -71,13 +72,32 @@ class Ingress(Case):
 
 
 class Gateway(Case):
-    def test_route(self):
-        route = Rendered(GATEWAY, {"size": "M"}).get("HTTPRoute")["spec"]
-        self.assertEqual(route["parentRefs"], [{"name": "public", "namespace": "gateways", "sectionName": "https"}])
-        self.assertEqual(route["hostnames"], ["erp.example.com", "www.example.com"])
-        rules = {r["matches"][0]["path"]["value"]: r.get("backendRefs") for r in route["rules"]}
-        self.assertEqual(rules, {"/web/database": None, "/websocket": [{"name": "acme-prod", "port": 8072}],
-                                 "/": [{"name": "acme-prod", "port": 8069}]})
+    def routes(self, *layers):
+        return {r["spec"]["hostnames"][0]: r for r in Rendered(GATEWAY, *layers).all if r["kind"] == "HTTPRoute"}
+
+    def test_a_route_a_host(self):
+        routes = self.routes({"size": "M"})
+        self.assertEqual(set(routes), {"erp.example.com", "www.example.com"})
+        self.assertEqual(routes["erp.example.com"]["metadata"]["name"], "acme-prod")
+        # An alias keeps its route when another comes before it.
+        more = self.routes({"ingress": {"aliases": ["new.example.com", "www.example.com"]}})
+        self.assertEqual(more["www.example.com"]["metadata"]["name"], routes["www.example.com"]["metadata"]["name"])
+        self.assertEqual(len({r["metadata"]["name"] for r in more.values()}), 3)
+        for host, route in routes.items():
+            spec = route["spec"]
+            self.assertEqual(spec["hostnames"], [host])
+            self.assertEqual(spec["parentRefs"], [{"name": "public", "namespace": "gateways", "sectionName": "https"}])
+            rules = {r["matches"][0]["path"]["value"]: r.get("backendRefs") for r in spec["rules"]}
+            self.assertEqual(rules, {"/web/database": None, "/websocket": [{"name": "acme-prod", "port": 8072}],
+                                     "/": [{"name": "acme-prod", "port": 8069}]})
+
+    def test_odoo_is_told_the_host_whatever_the_gateway_and_the_visitor_say(self):
+        for layers in ((), ({"size": "M"},), ({"odooVersion": "15.0", "size": "M"},)):
+            for host, route in self.routes(*layers).items():
+                told = [r.get("filters") for r in route["spec"]["rules"] if "backendRefs" in r]
+                self.assertEqual(told, [[{"type": "RequestHeaderModifier", "requestHeaderModifier": {
+                    "set": [{"name": "X-Forwarded-Host", "value": host}]}}]] * len(told))
+        self.assertEqual(len(told), 2)
 
     def test_gateway_is_needed(self):
         self.refused({"ingress": {"enabled": True, "expose": "HTTPRoute", "host": "a.example.com"}}, "ingress.gateway.name")
@@ -141,15 +161,70 @@ class Policies(Case):
     def blocks(self, rendered):
         return {t["ipBlock"]["cidr"]: t["ipBlock"].get("except") for r in self.egress(rendered) for t in r.get("to", []) if "ipBlock" in t}
 
-    def test_internet_without_the_cluster(self):
-        excluded = self.blocks(Rendered())["0.0.0.0/0"]
-        for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.100.100.200/32"):
-            self.assertIn(block, excluded)
-        self.assertIn("fc00::/7", self.blocks(Rendered())["::/0"])
+    def reaches(self, rendered, address, port, protocol="TCP"):
+        """Whether a rule by addresses lets an Odoo out to there."""
+        target = ipaddress.ip_address(address)
 
-    def test_unrestricted_rule_is_dns_alone(self):
-        rules = [r for r in self.egress(Rendered()) if "to" not in r]
-        self.assertEqual(rules, [{"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}])
+        def inside(cidr):
+            return target in ipaddress.ip_network(cidr)
+        for rule in self.egress(rendered):
+            ports = rule.get("ports", [{"port": port, "protocol": protocol}])
+            if any(p["port"] <= port <= p.get("endPort", p["port"]) and p.get("protocol", "TCP") == protocol for p in ports):
+                if "to" not in rule:
+                    return True
+                blocks = [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]
+                if any(inside(b["cidr"]) and not any(inside(e) for e in b.get("except", [])) for b in blocks):
+                    return True
+        return False
+
+    def test_internet_alone_is_reached(self):
+        for layers in ((), ({"stage": "Test"},)):
+            rendered = Rendered(*layers)
+            for address in ("1.1.1.1", "151.101.1.1", "172.15.0.1", "172.32.0.1", "100.63.0.1", "100.128.0.1", "168.63.129.15", "2606:4700::1111"):
+                self.assertTrue(self.reaches(rendered, address, 443), address)
+            closed = [
+                # Clusters, nodes, carriers, benchmarks, what is reserved.
+                "10.0.0.2", "172.16.0.1", "172.31.255.255", "192.168.0.1", "100.64.0.1", "100.127.255.255", "198.18.0.1", "198.19.255.255", "0.0.0.0", "240.0.0.1",
+                # Metadata: AWS, Google, Azure and most; Azure's WireServer; Alibaba; Oracle; Tencent; by IPv6 AWS and Google.
+                "169.254.169.254", "169.254.170.2", "169.254.169.253", "168.63.129.16", "100.100.100.200", "192.0.0.192", "169.254.0.23", "fd00:ec2::254", "fd20:ce::254",
+                "fe80::a9fe:a9fe", "fc00::1",
+                # The same through NAT64.
+                "64:ff9b::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe"]
+            for address in closed:
+                for port, protocol in ((80, "TCP"), (443, "TCP"), (53, "TCP"), (53, "UDP"), (32526, "TCP")):
+                    self.assertFalse(self.reaches(rendered, address, port, protocol), f"{address} {port}")
+
+    def test_name_servers_are_the_cluster_s(self):
+        rule = self.egress(Rendered())[0]
+        self.assertEqual(rule["to"][0], {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+            "podSelector": {"matchExpressions": [{"key": "k8s-app", "operator": "In", "values": ["kube-dns", "coredns", "node-local-dns"]}]}})
+        self.assertEqual(rule["ports"], [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}])
+        for cache in ("169.254.20.10", "169.254.25.10", "169.254.10.11"):
+            self.assertTrue(self.reaches(Rendered(), cache, 53, "UDP"))
+            self.assertFalse(self.reaches(Rendered(), cache, 80))
+
+    def test_name_servers_by_value(self):
+        peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}}
+        rule = self.egress(Rendered({"networkPolicy": {"dns": {"peers": [peer], "addresses": ["10.96.0.10/32", "fd00::a/128"], "port": 5353}}}))[0]
+        self.assertEqual(rule["to"], [peer, {"ipBlock": {"cidr": "10.96.0.10/32"}}, {"ipBlock": {"cidr": "fd00::a/128"}}])
+        self.assertEqual({p["port"] for p in rule["ports"]}, {5353})
+
+    def test_no_rule_is_open_to_all(self):
+        for rule in self.egress(Rendered(FULL)) + self.egress(Rendered(CATCHER)):
+            self.assertTrue(rule["to"])
+
+    def test_what_a_site_needs_is_opened_by_value(self):
+        opened = Rendered({"networkPolicy": {"extraEgress": [{"to": [{"ipBlock": {"cidr": "100.64.7.0/24"}}], "ports": [{"port": 443}]}], "blockedRangesIPv6": ["fc00::/7"]}})
+        self.assertTrue(self.reaches(opened, "100.64.7.9", 443))
+        self.assertFalse(self.reaches(opened, "100.64.8.9", 443))
+        self.assertTrue(self.reaches(opened, "64:ff9b::101:101", 443))
+
+    def test_ranges_are_what_a_policy_takes(self):
+        # An exception must lie inside its range, without bits of a host.
+        for cidr, excepted in self.blocks(Rendered()).items():
+            for one in excepted or []:
+                self.assertTrue(ipaddress.ip_network(one).subnet_of(ipaddress.ip_network(cidr)), one)
 
     def test_pods_in_the_own_namespace_only_of_this_release(self):
         own = {"app.kubernetes.io/name": "odoo", "app.kubernetes.io/instance": "acme-prod"}
@@ -160,7 +235,7 @@ class Policies(Case):
                 for peer in peers:
                     if "namespaceSelector" not in peer and "ipBlock" not in peer:
                         self.assertEqual(peer["podSelector"]["matchLabels"], own)
-                    if "namespaceSelector" in peer:
+                    if "namespaceSelector" in peer and "podSelector" not in peer:
                         expression = peer["namespaceSelector"]["matchExpressions"][0]
                         self.assertEqual((expression["operator"], expression["values"]), ("NotIn", ["odoo"]))
 

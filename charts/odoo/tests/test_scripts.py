@@ -4,6 +4,8 @@ import http.server
 import os
 import pathlib
 import shutil
+import socket
+import socketserver
 import stat
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import threading
 import unittest
 
 from chart import CHART
+from network import FOUR, SIX, WAY_OUT, apart, can_part
 from odoos import Fake
 from pod import PASSWORD, Case, needs_postgresql, psycopg2
 
@@ -46,6 +49,7 @@ class Configure(Fake):
         options = self.options()
         self.assertEqual((options["db_password"], options["admin_passwd"]), (PASSWORD, "m%(x)s"))
         self.assertEqual((options["list_db"], options["workers"]), ("False", "4"))
+        self.assertIn(options["http_interface"], ("0.0.0.0", "::"))
         # A source tree's own addons are found, too.
         self.assertEqual(options["addons_path"], f"{self.pod.root}/addons/0,{self.source}/addons")
 
@@ -99,6 +103,46 @@ class Configure(Fake):
         self.initialised()
         self.pod.prepare["release"] = "globex-prod"
         self.refused(self.pod.run("configure", "cron"), "DatabaseForeign", "acme-prod")
+
+
+@unittest.skipUnless(can_part() and psycopg2, "needs network namespaces and psycopg2")
+class Interface(unittest.TestCase):
+    """Where Odoo listens, in pods of one address family or both."""
+
+    def listens(self, setup, series, workers):
+        code = f"import sys; sys.path.insert(0, {str(CHART / 'files')!r}); import configure; print(configure.interface({series!r}, {workers}))"
+        result = subprocess.run([*apart(setup, 'exec "$@"'), sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+        return result.stdout.strip() or result.stderr.splitlines()[-1]
+
+    def test_on_both_families_where_the_pod_has_an_ipv6_address(self):
+        for setup in (SIX, SIX + FOUR, SIX + WAY_OUT):
+            for series, workers in (("15.0", 0), ("16.0", 0), ("17.0", 4), ("18.0", 0), ("19.0", 8)):
+                self.assertEqual(self.listens(setup, series, workers), "::", (setup, series, workers))
+
+    def test_on_ipv4_where_it_has_none(self):
+        for series, workers in (("16.0", 4), ("18.0", 0), ("18.0", 4)):
+            self.assertEqual(self.listens(FOUR, series, workers), "0.0.0.0")
+
+    def test_workers_before_17_know_ipv4_alone(self):
+        self.assertEqual(self.listens(SIX + FOUR, "16.0", 4), "0.0.0.0")
+        for setup in (SIX, SIX + WAY_OUT):
+            self.assertIn("Odoo 16.0 with workers listens on IPv4 alone", self.listens(setup, "16.0", 4))
+
+    def test_a_socket_of_ipv6_takes_the_probe_of_ipv4(self):
+        code = """
+import http.server, socket, sys, threading, urllib.request
+class Six(http.server.HTTPServer):
+    address_family = socket.AF_INET6
+class Login(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+threading.Thread(target=Six(("::", 8069), Login).serve_forever, daemon=True).start()
+sys.argv = ["probe.py", "started"]
+exec(open(PROBE).read())
+print(urllib.request.urlopen("http://[fd00::7]:8069/").status)
+""".replace("PROBE", repr(str(CHART / "files/probe.py")))
+        result = subprocess.run([*apart(SIX, 'exec "$@"'), sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual(result.stdout, "200\n", result.stderr)
 
 
 def children(pid):
@@ -195,13 +239,14 @@ class Cron(Fake):
 
 
 class Login(http.server.BaseHTTPRequestHandler):
-    status, seen = 200, []
+    answer, seen = (200, {}), []
 
     def do_GET(self):
         type(self).seen.append((self.path, self.headers.get("Cookie")))
-        self.send_response(self.status)
-        self.send_header("Set-Cookie", "session_id=abc; Path=/; HttpOnly")
-        self.send_header("Location", "/web/database/selector")
+        status, headers = self.answer
+        self.send_response(status)
+        for name, value in {"Set-Cookie": "session_id=abc; Path=/; HttpOnly", **headers}.items():
+            self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, *_):
@@ -209,6 +254,8 @@ class Login(http.server.BaseHTTPRequestHandler):
 
 
 class Readiness(unittest.TestCase):
+    """The probe of the web pod, by the command that the chart gives it."""
+
     def setUp(self):
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Login)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -216,26 +263,76 @@ class Readiness(unittest.TestCase):
         self.addCleanup(self.server.shutdown)
         self.folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)
+        self.port = self.server.server_port
         Login.seen = []
 
-    def probe(self, status):
-        Login.status = status
+    def probe(self, status=200, role="web", timeout=9, **headers):
+        Login.answer = (status, headers)
         source = (CHART / "files/probe.py").read_text(encoding="utf-8")
-        source = source.replace("8069", str(self.server.server_port)).replace('"/tmp/', f'"{self.folder}/')
-        return subprocess.run([sys.executable, "-c", source, "web"], capture_output=True, text=True, check=False, timeout=60)
+        for before, after in (("PORT = 8069", f"PORT = {self.port}"), ("TIMEOUT = 9", f"TIMEOUT = {timeout}"), ('"/tmp/', f'"{self.folder}/')):
+            self.assertIn(before, source)
+            source = source.replace(before, after)
+        script = pathlib.Path(self.folder, "probe.py")
+        script.write_text(source, encoding="utf-8")
+        return subprocess.run([sys.executable, "-I", "-S", script, role], capture_output=True, text=True, check=False, timeout=60)
 
-    def test_only_200_is_ready_and_no_redirect_is_followed(self):
+    def not_ready(self, result, words):
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(words, result.stderr)
+
+    def test_the_page_and_a_redirect_to_single_sign_on_are_ready(self):
         self.assertEqual(self.probe(200).returncode, 0)
-        for status in (303, 404, 500):
-            result = self.probe(status)
-            self.assertEqual(result.returncode, 1)
-            self.assertIn(str(status), result.stderr)
+        for location in ("/auth_saml/get_auth_request?pid=1", "https://sso.example.com/authorize?next=/web/database", "/fr/web/login"):
+            self.assertEqual(self.probe(303, Location=location).stderr, "", location)
         self.assertEqual({path for path, _ in Login.seen}, {"/web/login"})
+
+    def test_errors_are_not_ready(self):
+        for status in (400, 404, 500, 503):
+            self.not_ready(self.probe(status), str(status))
+
+    def test_the_choice_of_a_database_is_not_ready(self):
+        for location in ("/web/database/selector", "http://127.0.0.1:8069/web/database/selector", "/web/database/create"):
+            self.not_ready(self.probe(303, Location=location), "database cannot be opened")
+
+    def test_nothing_is_not_ready(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            self.port = silent.getsockname()[1]
+            for role in ("web", "started"):
+                self.not_ready(self.probe(role=role, timeout=0.2), "does not answer")
+        for role in ("web", "started"):
+            self.not_ready(self.probe(role=role), "does not answer")
+
+    def test_what_is_no_http_is_not_ready(self):
+        class Other(socketserver.BaseRequestHandler):
+            def handle(self):
+                self.request.recv(4096)
+                self.request.sendall(b"220 smtp.example.com ready\r\n")
+        with socketserver.TCPServer(("127.0.0.1", 0), Other) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.addCleanup(server.shutdown)
+            self.port = server.server_address[1]
+            for role in ("web", "started"):
+                self.not_ready(self.probe(role=role), "HTTP")
+
+    def test_any_answer_is_a_start(self):
+        for status in (200, 303, 500):
+            self.assertEqual(self.probe(status, role="started").returncode, 0)
 
     def test_one_session_is_used_again(self):
         self.probe(200)
         self.probe(200)
         self.assertEqual([cookie for _, cookie in Login.seen], [None, "session_id=abc"])
+
+    def test_it_loads_nothing_that_the_interpreter_has_not(self):
+        self.probe(200)
+        plain = subprocess.run([sys.executable, "-I", "-S", "-X", "importtime", "-c", "import os, sys, _socket"], capture_output=True, text=True, check=True)
+        ours = subprocess.run([sys.executable, "-I", "-S", "-X", "importtime", f"{self.folder}/probe.py", "web"], capture_output=True, text=True, check=True)
+        self.assertEqual(modules(ours.stderr) - modules(plain.stderr), set())
+
+
+def modules(text):
+    """What -X importtime tells of."""
+    return {line.rsplit("|", 1)[1].strip() for line in text.splitlines() if line.startswith("import time:") and not line.endswith("imported package")}
 
 
 if __name__ == "__main__":

@@ -94,5 +94,54 @@ class Version(unittest.TestCase):
         self.assertEqual((code, error.get("reason")), (1, "VolumeReadOnly"))
 
 
+ENTRYPOINT = """set -Eeuo pipefail
+eval 'initdb --username="$USER_NAME" --pwfile=<(printf "%s\\n" secret) '"$POSTGRES_INITDB_ARGS"' "$@"'
+"""
+STAND_IN = """#!/bin/sh
+case $1 in
+  --help) echo "  -c, --set NAME=VALUE      override default setting for server parameter"; echo "  -s, --show" ;;
+  *) printf '%s\n' "$@" >"$ASKED" ;;
+esac
+"""
+
+
+class HugePages(unittest.TestCase):
+    """On a node that has some: neither initdb nor the server asks for them."""
+
+    def initdb(self, path, **env):
+        args = next(e["value"] for e in Rendered().container("postgresql", "-postgresql", "StatefulSet")["env"] if e["name"] == "POSTGRES_INITDB_ARGS")
+        return subprocess.run(["bash", "-c", ENTRYPOINT, "entrypoint", "-D", f"{self.root}/data"], capture_output=True, text=True, check=False, cwd=self.root,
+                              user="postgres" if os.getuid() == 0 else None,
+                              env={"PATH": f"{path}:/usr/bin:/bin", "USER_NAME": "postgres", "POSTGRES_INITDB_ARGS": args, **env})
+
+    def setUp(self):
+        self.root = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.root)
+        self.root.chmod(0o777)
+
+    def test_initdb_that_can_be_told(self):
+        (self.root / "bin").mkdir()
+        (self.root / "bin/initdb").write_text(STAND_IN, encoding="utf-8")
+        (self.root / "bin/initdb").chmod(0o755)
+        result = self.initdb(self.root / "bin", ASKED=f"{self.root}/asked")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        asked = (self.root / "asked").read_text(encoding="utf-8").splitlines()
+        self.assertEqual(asked[2:], ["--encoding=UTF8", "--data-checksums", "--set=huge_pages=off", "-D", f"{self.root}/data"])
+
+    @unittest.skipUnless(INITDB, "needs PostgreSQL's server programs")
+    def test_the_real_initdb_whatever_its_version(self):
+        result = self.initdb(pathlib.Path(INITDB).parent)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue((self.root / "data/PG_VERSION").exists())
+
+    def test_server(self):
+        def pages(values):
+            args = Rendered(values).container("postgresql", "-postgresql", "StatefulSet")["args"]
+            return [a for a in args if a.startswith("huge_pages")]
+        for size in ("S", "M", "L"):
+            self.assertEqual(pages({"size": size}), ["huge_pages=off"])
+        self.assertEqual(pages({"postgresql": {"parameters": {"huge_pages": "try"}}}), ["huge_pages=try"])
+
+
 if __name__ == "__main__":
     unittest.main()
