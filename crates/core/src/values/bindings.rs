@@ -82,8 +82,9 @@ pub struct BoundValue {
 
 /// The bindings of charts/odoo, for templates that name none.
 pub fn defaults() -> Vec<Binding> {
-    const DEFAULTS: [(&str, &str); 34] = [
+    const DEFAULTS: [(&str, &str); 35] = [
         ("customer.id", "customer.id"),
+        ("customer.name", "customer.name"),
         ("releaseNameOverride", "releaseName"),
         ("stage", "stage"),
         ("odooVersion", "odooVersion"),
