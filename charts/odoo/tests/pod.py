@@ -44,20 +44,28 @@ class Server:
         self.port = free_port()
         self.run("initdb", "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256",
                  f"--pwfile={self.root}/password", "-E", "UTF8", "-D", f"{self.root}/data")
+        # Whatever is asked of it stands in its log, for those who look for a password there.
         self.start("")
-        script = (CHART / "files/role.sh").read_text(encoding="utf-8").replace("/run/secrets/database", str(self.root))
-        subprocess.run(["sh", "-eu", "-c", script], check=True, env={
-            "PATH": f"{self.bin}:{os.environ['PATH']}", "PGHOST": str(self.root), "PGPORT": str(self.port),
-            "ODOO_ROLE": "odoo"})
+        subprocess.run(self.role(), check=True, **self.environment())
         self.stop()
         self.start("127.0.0.1")
+
+    def role(self):
+        return ["sh", "-eu", "-c", (CHART / "files/role.sh").read_text(encoding="utf-8").replace("/run/secrets/database", str(self.root))]
+
+    def environment(self, role="odoo"):
+        return {"env": {"PATH": f"{self.bin}:{os.environ['PATH']}", "PGHOST": str(self.root), "PGPORT": str(self.port), "ODOO_ROLE": role}}
+
+    def log(self):
+        return (self.root / "log").read_text(encoding="utf-8", errors="replace")
 
     def run(self, program, *arguments):
         subprocess.run([self.bin / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd=self.root, **self.user)
 
     def start(self, addresses):
         self.run("pg_ctl", "-D", f"{self.root}/data", "-w", "-l", f"{self.root}/log", "start", "-o",
-                 f"-c listen_addresses='{addresses}' -c port={self.port} -c unix_socket_directories='{self.root}' -c fsync=off")
+                 f"-c listen_addresses='{addresses}' -c port={self.port} -c unix_socket_directories='{self.root}' -c fsync=off "
+                 "-c log_statement=all -c log_min_duration_statement=0 -c log_min_error_statement=debug5 -c log_error_verbosity=verbose")
 
     def stop(self):
         self.run("pg_ctl", "-D", f"{self.root}/data", "-w", "-m", "fast", "stop")
