@@ -16,6 +16,12 @@
     - {name: PIN, value: /var/lib/odoo/.odoofleet/addons/{{ $i }}.json}
     - {name: REFRESH, value: {{ $v.git.refresh | quote }}}
     - {name: SIZE_LIMIT, value: {{ include "odoo.bytes" $v.git.sizeLimit | quote }}}
+    {{- with $v.git.allowedHosts }}
+    - {name: ALLOWED_HOSTS, value: {{ join " " . | quote }}}
+    {{- end }}
+    {{- with $addon.credentialsSecret }}
+    - {name: CREDENTIALS, value: {{ . | quote }}}
+    {{- end }}
     {{- if ne $component "check" }}
     - {name: KEEP, value: /var/lib/odoo/.odoofleet/addons/{{ $i }}}
     {{- end }}
@@ -83,6 +89,7 @@
     - {name: run, mountPath: /run/odoo}
     - {name: tmp, mountPath: /tmp, subPath: prepare}
     - {name: filestore, mountPath: /var/lib/odoo}
+    {{- include "odoo.keptMount" $root | nindent 4 }}
     - {name: database, mountPath: /run/secrets/database, readOnly: true}
     {{- if $v.bootstrap.existingSecret }}
     - {name: bootstrap, mountPath: /run/secrets/bootstrap, readOnly: true}
@@ -91,4 +98,11 @@
     - {name: addons, mountPath: /mnt/addons, readOnly: true}
     {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* What the containers with git's credentials keep on the volume is theirs: where customers' code runs, it cannot be written. */}}
+{{- define "odoo.keptMount" -}}
+{{- if .Values.git.customerAddons -}}
+- {name: filestore, mountPath: /var/lib/odoo/.odoofleet, subPath: .odoofleet, readOnly: true}
+{{- end -}}
 {{- end }}

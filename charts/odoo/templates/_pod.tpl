@@ -48,6 +48,7 @@ spec:
         - {name: run, mountPath: /run/odoo}
         - {name: tmp, mountPath: /tmp, subPath: odoo}
         - {name: filestore, mountPath: /var/lib/odoo}
+        {{- include "odoo.keptMount" $root | nindent 8 }}
         {{- if include "odoo.hasAddons" $root }}
         - {name: addons, mountPath: /mnt/addons, readOnly: true}
         {{- end }}
