@@ -35,6 +35,12 @@ def secret(path):
         return None
 
 
+def check_line(key, value):
+    # A line break would begin another option, and Odoo strips spaces, so the value would not be the one given.
+    if str(value) != str(value).strip() or "\n" in str(value) or "\r" in str(value):
+        raise Failure("ConfigurationInvalid", f"{key}: spaces at the ends and line breaks are not possible in odoo.conf. Choose another value.")
+
+
 def settings(name):
     with open(OPTIONS.format(name), encoding="utf-8") as file:
         return json.load(file)

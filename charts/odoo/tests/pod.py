@@ -107,7 +107,7 @@ class Pod:
         for folder in ("etc", "run", "secrets/database", "secrets/odoo", "secrets/bootstrap", "addons", "data"):
             (self.root / folder).mkdir(parents=True)
         (self.root / "secrets/database/password").write_text(PASSWORD + "\n", encoding="utf-8")
-        self.wait, self.odoo, self.env = 60, "", {}
+        self.wait, self.odoo, self.env, self.secrets = 60, "", {}, []
         self.options = {
             "addons_path": f"{self.root}/addons/0", "admin_passwd": "", "data_dir": f"{self.root}/data", "db_host": "127.0.0.1",
             "db_port": server.port, "db_user": "odoo", "db_name": dbname, "db_sslmode": "disable", "list_db": False, "workers": 4,
@@ -131,6 +131,7 @@ class Pod:
             (self.root / "etc" / file.name).write_text(source, encoding="utf-8")
         for role in ("web", "cron"):
             (self.root / f"etc/{role}.json").write_text(json.dumps(self.options), encoding="utf-8")
+        (self.root / "etc/check.json").write_text(json.dumps({"secrets": self.secrets}), encoding="utf-8")
         (self.root / "etc/prepare.json").write_text(json.dumps(self.prepare), encoding="utf-8")
 
     def start(self, script, *arguments, **more):
