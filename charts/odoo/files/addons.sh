@@ -38,6 +38,8 @@ explain() {
     fail VolumeFull "The node has no space left for the addons of $URL."
   elif [ "$part" ]; then
     fail AddonSubmoduleFailed "$URL at $REF: $part cannot be fetched. Correct .gitmodules, or give credentials that serve it."
+  elif grep -q 'from proxy\|resolve proxy\|CONNECT tunnel\|roxy CONNECT' "$errors"; then
+    fail AddonUnreachable "The proxy of outboundProxy does not let us through to $URL. Look at its address, its password and its rules, or name the host in outboundProxy.except."
   elif grep -q 'not our ref' "$errors"; then
     fail AddonRefNotFound "$URL has no commit $commit any more, to which $REF is pinned. Name another reference, or change git.refresh to take the branch as it is now."
   elif grep -q 'erver certificate\|SSL certificate\|certificate problem\|certificate verif' "$errors"; then

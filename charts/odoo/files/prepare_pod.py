@@ -2,8 +2,10 @@
 import configparser
 import json
 import os
+import re
 import signal
 import sys
+from urllib.parse import unquote
 
 OPTIONS = "/etc/odoofleet/{}.json"
 CONFIG = "/run/odoo/odoo.conf"
@@ -58,10 +60,17 @@ def write(parser, path):
         parser.write(file)
 
 
+def proxies():
+    # The passwords in the addresses of proxies.
+    for name in ("http_proxy", "https_proxy"):
+        found = re.match(r"[a-z]+://[^/@]*:([^/@]+)@", os.environ.get(name, ""))
+        if found:
+            yield from {found[1], unquote(found[1])}
+
+
 def hidden(text):
     # What Odoo and its addons say is theirs: a password in it must not get as far as the status of an object.
-    for path in (*SECRETS.values(), ADMINISTRATOR):
-        value = secret(path)
+    for value in (*map(secret, (*SECRETS.values(), ADMINISTRATOR)), *proxies()):
         if value and len(value) > 3:
             text = text.replace(value, "***")
     return text

@@ -25,6 +25,7 @@
     {{- if ne $component "check" }}
     - {name: KEEP, value: /var/lib/odoo/.odoofleet/addons/{{ $i }}}
     {{- end }}
+    {{- with include "odoo.outboundProxy" $root | trim }}{{ . | nindent 4 }}{{ end }}
   # ssh needs a user that the image's passwd knows: nobody.
   securityContext: {{- include "odoo.containerSecurity" $root | nindent 4 }}
     runAsUser: 65534
@@ -81,6 +82,7 @@
   env:
     - {name: ODOO_RC, value: /run/odoo/odoo.conf}
     - {name: HOME, value: /var/lib/odoo}
+    {{- with include "odoo.environment" $root | trim }}{{ . | nindent 4 }}{{ end }}
   securityContext: {{- include "odoo.containerSecurity" $root | nindent 4 }}
   # Those of the web container: it is the same Odoo, and the pod needs no more for it.
   resources: {{- toYaml (include "odoo.effective" $root | fromYaml).web | nindent 4 }}

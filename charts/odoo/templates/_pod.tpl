@@ -41,6 +41,7 @@ spec:
         {{- if $v.queueJob.enabled }}
         {{- include "odoo.queueJob" . | nindent 8 }}
         {{- end }}
+        {{- with include "odoo.environment" $root | trim }}{{ . | nindent 8 }}{{ end }}
       securityContext: {{- include "odoo.containerSecurity" $root | nindent 8 }}
       {{- include (printf "odoo.%s" $component) $root | nindent 6 }}
       volumeMounts:

@@ -175,6 +175,12 @@ class Script(Fake):
             self.assertEqual(code, 0, output)
             (folder / "asked").unlink()
 
+    def test_a_proxys_password_is_not_told(self):
+        self.pod.env["https_proxy"] = "http://robot:s%3Acret@proxy.example.com:3128"
+        addon(self.pod.root / "addons/0", "shop_sale", code="import os\nraise ImportError(os.environ['https_proxy'] + ' s:cret')\n")
+        told = self.refused(self.check(install=["shop_sale"]), "ModuleUpdateFailed", r"http://robot:\*\*\*@proxy.example.com:3128 \*\*\*")
+        self.assertNotIn("cret", told["error"]["message"])
+
     def test_a_secret_without_its_key_is_named(self):
         self.pod.secrets = [{"path": "mail/password", "secret": "acme-smtp", "key": "password", "value": "mail.existingSecret"}]
         self.refused(self.check(), "ConfigurationInvalid", "The Secret acme-smtp of mail.existingSecret is missing, or has no key password")

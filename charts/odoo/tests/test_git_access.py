@@ -3,6 +3,7 @@ import base64
 import http.server
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -81,7 +82,7 @@ class Https(Case):
     def setUp(self):
         super().setUp()
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.root / "key.pem", "-out", self.root / "cert.pem", "-days", "1",
-                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,DNS:git.example.com,IP:127.0.0.1"], check=True, capture_output=True)
         self.server, self.other = Server(self.root), Server(self.root)
         self.addCleanup(self.server.close)
         self.addCleanup(self.other.close)
@@ -295,6 +296,77 @@ class Hosts(Https):
         self.submodule(self.public, self.other.url("/inner", "127.0.0.1"), self.inner)
         self.public.commit({".gitmodules": f'[submodule "sub"]\n\tpath = sub\n\turl = {self.other.url("/inner", "127.0.0.1")}\n\tupdate = none\n'})
         self.fetched("main")
+
+
+class Tunnel(http.server.BaseHTTPRequestHandler):
+    """A proxy that wants a password; every name leads to the same server."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_CONNECT(self):
+        self.server.asked.append(self.path)
+        wanted = "Basic " + base64.b64encode(b"robot:pa ss").decode()
+        if self.headers.get("Proxy-Authorization") != wanted:
+            self.send_response(407)
+            self.send_header("Proxy-Authenticate", "Basic realm=x")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        with socket.create_connection(("127.0.0.1", self.server.target)) as other:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.flush()
+            back = threading.Thread(target=self.relay, args=(other, self.connection))
+            back.start()
+            self.relay(self.connection, other)
+            back.join()
+        self.close_connection = True
+
+    @staticmethod
+    def relay(here, there):
+        try:
+            while data := here.recv(65536):
+                there.sendall(data)
+            there.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def log_message(self, *_):
+        pass
+
+
+class OutboundProxy(Https):
+    def setUp(self):
+        super().setUp()
+        self.proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Tunnel)
+        self.proxy.target, self.proxy.asked = self.server.server_port, []
+        threading.Thread(target=self.proxy.serve_forever, daemon=True).start()
+        self.addCleanup(self.proxy.server_close)
+        self.addCleanup(self.proxy.shutdown)
+        self.credentials()
+        self.through("pa%20ss")
+
+    def through(self, password):
+        url = f"http://robot:{password}@127.0.0.1:{self.proxy.server_port}"
+        self.env.update(HTTPS_PROXY=url, https_proxy=url, NO_PROXY="localhost,.svc", no_proxy="localhost,.svc")
+
+    def test_git_goes_through_it(self):
+        self.url = "https://git.example.com/origin"
+        for self.shell in SHELLS:
+            self.assertEqual(self.fetched("main"), self.commits[1])
+        self.assertEqual(set(self.proxy.asked), {"git.example.com:443"})
+
+    def test_what_is_excepted_does_not(self):
+        self.fetched("main")
+        self.assertEqual(self.proxy.asked, [])
+
+    def test_one_that_refuses_is_named_without_its_password(self):
+        self.through("wrong")
+        self.url = "https://git.example.com/origin"
+        message = self.refused("AddonUnreachable", "The proxy of outboundProxy does not let us through to https://git.example.com/origin.*407")
+        self.assertNotIn("wrong", message)
+        self.env.update(HTTPS_PROXY="http://no-such-proxy.invalid", https_proxy="http://no-such-proxy.invalid")
+        self.refused("AddonUnreachable", "The proxy of outboundProxy")
 
 
 class Addresses(Case):
