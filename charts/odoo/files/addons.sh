@@ -143,7 +143,6 @@ plain() {
 pinned() {
   known="{\"url\":$(quoted "$URL"),\"ref\":$(quoted "$REF"),\"refresh\":$(quoted "${REFRESH:-}"),\"commit\":\""
   folder=${pin%/*}
-  for path in "${folder%/*}" "$folder"; do if [ -L "$path" ]; then rm -f "$path"; fi; done
   for path in "$folder/lock" "$pin" "$pin.new"; do plain "$path"; done
   store 'mkdir -p "$folder" && : >>"$folder/lock"'
   exec 9>>"$folder/lock"
@@ -304,6 +303,8 @@ echo / >$HOME/done
 : >$HOME/used
 authorities
 credentials
+# Of the volume's folders, too, none may be a link: where one leads, Odoo's containers would not see it read-only.
+for path in "${pin%/*/*}" "${pin%/*}"; do if [ -L "$path" ]; then rm -f "$path" || true; fi; done
 # A container that is started again finds what the one before it left.
 rm -rf "$DEST"
 open "$DEST" "$URL"

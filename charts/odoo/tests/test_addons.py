@@ -260,9 +260,12 @@ class Kept(Case):
             shutil.rmtree(self.root / "volume/.odoofleet")
             path.parent.mkdir(exist_ok=True)
             (self.root / "elsewhere").mkdir(exist_ok=True)
-            path.symlink_to(self.root / "elsewhere")
-            self.assertEqual(self.again()[0], self.commits[1])
-            self.assertEqual(list((self.root / "elsewhere").iterdir()), [])
+            for ref in ("main", self.commits[1]):
+                shutil.rmtree(path, ignore_errors=True)
+                path.symlink_to(self.root / "elsewhere")
+                self.assertEqual(self.again(ref)[0], self.commits[1])
+                self.assertEqual(list((self.root / "elsewhere").iterdir()), [])
+                self.assertFalse(path.is_symlink())
 
     @unittest.skipUnless(os.getuid() == 0, "mounts file systems: needs root")
     def test_a_volume_without_room_for_it(self):
