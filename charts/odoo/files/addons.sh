@@ -96,7 +96,7 @@ authorities() {
 
 credentials() {
   mine=$(address "$URL")
-  allowed "$mine" || fail AddonRefused "$URL is not asked: it is not https or ssh${ALLOWED_HOSTS:+, or its host is none of git.allowedHosts ($ALLOWED_HOSTS)}. Correct the address."
+  allowed "$mine" || fail AddonRefused "$URL is not asked: it is no plain https or ssh address${ALLOWED_HOSTS:+, or its host is none of git.allowedHosts ($ALLOWED_HOSTS)}. Correct the address."
   if [ -f "$secret/password" ] || [ -f "$secret/ssh-privatekey" ]; then
     if [ -e "$secret/url" ] && ! served "$mine"; then
       within=$(scope)
@@ -274,7 +274,7 @@ below() {
     is_commit "$wanted" || continue
     part="the submodule $way ($(shown "$url"))"
     : >"$errors"
-    allowed "$(address "$url")" || fail AddonSubmoduleFailed "$URL at $REF: $part is not asked: it is not https or ssh${ALLOWED_HOSTS:+, or its host is none of git.allowedHosts ($ALLOWED_HOSTS)}. Correct .gitmodules."
+    allowed "$(address "$url")" || fail AddonSubmoduleFailed "$URL at $REF: $part is not asked: it is no plain https or ssh address${ALLOWED_HOSTS:+, or its host is none of git.allowedHosts ($ALLOWED_HOSTS)}. Correct .gitmodules."
     open "$top/$way" "$url"
     content "$wanted" </dev/null
     cd "$top"

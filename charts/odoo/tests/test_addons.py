@@ -294,7 +294,7 @@ class Refused(Case):
 
     def test_local_paths_are_not_fetched(self):
         self.protocols = "https:ssh"
-        self.refused("AddonRefused", "is not asked: it is not https or ssh")
+        self.refused("AddonRefused", "is not asked: it is no plain https or ssh address")
 
     def test_unreachable(self):
         self.url = "https://127.0.0.1:1/acme/addons.git"
