@@ -44,9 +44,7 @@ def odoo_conf(role, settings):
         if value is not None:
             options[key] = value
     for key, value in options.items():
-        # A line break would begin another option, and Odoo strips spaces, so the value would not be the one given.
-        if str(value) != str(value).strip() or "\n" in str(value) or "\r" in str(value):
-            raise Failure("ConfigurationInvalid", f"{key}: spaces at the ends and line breaks are not possible in odoo.conf. Choose another value.")
+        pod.check_line(key, value)
     if "db_password" not in options:
         raise Failure("ConfigurationInvalid", "The Secret of the database has no key password. Add it.")
     parser = configparser.RawConfigParser()

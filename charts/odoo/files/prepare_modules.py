@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections import namedtuple
 
 from prepare_pod import Failure
@@ -40,13 +41,28 @@ def core():
     raise Failure("ConfigurationInvalid", "The image has no Odoo: neither `odoo` nor ODOO_BIN leads to its code. Name an image of Odoo.")
 
 
+def interpreter():
+    # Who runs Odoo: its libraries need not be those of the first python3.
+    for word in command():
+        path = shutil.which(word) or word
+        if os.path.basename(path).startswith("python"):
+            return path
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                head = file.read(4096)
+            found = re.search(rb"(?:/[^\s\"']*/)?python[0-9.]*(?=[\s\"']|$)", head) if head.startswith(b"#!") else None
+            if found:
+                return os.fsdecode(shutil.which(found[0]) or found[0])
+    return sys.executable
+
+
 class Code:
     def __init__(self, options, settings):
         self.core = core()
         self.series = self.release(settings["odooVersion"])
         self.folders = [f"{options.get('data_dir')}/addons/{self.series}", *options["addons_path"].split(","),
                         *self.community(), f"{self.core}/addons"]
-        self.known = {}
+        self.known, self.places = {}, {}
 
     def community(self):
         # Odoo of a source tree does not find its own addons once addons_path is set (up to 18).
@@ -67,7 +83,13 @@ class Code:
             paths = (f"{folder.strip()}/{name}/{file}" for folder in self.folders for file in MANIFESTS)
             path = next(filter(os.path.isfile, paths), None)
             self.known[name] = path and self.parse(path)
+            self.places[name] = path and os.path.dirname(os.path.dirname(path))
         return self.known[name]
+
+    def place(self, name):
+        # The folder of addons in which it lies.
+        self.manifest(name)
+        return self.places[name]
 
     @staticmethod
     def parse(path):
@@ -88,7 +110,7 @@ class Code:
         return version if whole else f"{self.series}.{version}"
 
     def require(self, names):
-        # Every module that is to be installed has code, and so has what it depends on.
+        # Every module that is to be installed has code, and so has what it depends on: all of them are given back.
         todo, seen = [(name, name) for name in names], set()
         while todo:
             name, wanted = todo.pop()
@@ -99,6 +121,7 @@ class Code:
                 why = "" if name == wanted else f", on which {wanted} depends,"
                 raise Failure("ModuleNotFound", f"The module {name}{why} is in no folder of addons_path. Correct modules.install or add its addons.", modules=[name])
             todo += [(other, wanted) for other in self.manifest(name).get("depends", ())]
+        return seen
 
     def check(self, settings):
         # Before a new database is begun. Odoo would make up a language that it does not know.

@@ -2,8 +2,10 @@
 import configparser
 import json
 import os
+import re
 import signal
 import sys
+from urllib.parse import unquote
 
 OPTIONS = "/etc/odoofleet/{}.json"
 CONFIG = "/run/odoo/odoo.conf"
@@ -35,6 +37,12 @@ def secret(path):
         return None
 
 
+def check_line(key, value):
+    # A line break would begin another option, and Odoo strips spaces, so the value would not be the one given.
+    if str(value) != str(value).strip() or "\n" in str(value) or "\r" in str(value):
+        raise Failure("ConfigurationInvalid", f"{key}: spaces at the ends and line breaks are not possible in odoo.conf. Choose another value.")
+
+
 def settings(name):
     with open(OPTIONS.format(name), encoding="utf-8") as file:
         return json.load(file)
@@ -52,10 +60,17 @@ def write(parser, path):
         parser.write(file)
 
 
+def proxies():
+    # The passwords in the addresses of proxies.
+    for name in ("http_proxy", "https_proxy"):
+        found = re.match(r"[a-z]+://[^/@]*:([^/@]+)@", os.environ.get(name, ""))
+        if found:
+            yield from {found[1], unquote(found[1])}
+
+
 def hidden(text):
     # What Odoo and its addons say is theirs: a password in it must not get as far as the status of an object.
-    for path in (*SECRETS.values(), ADMINISTRATOR):
-        value = secret(path)
+    for value in (*map(secret, (*SECRETS.values(), ADMINISTRATOR)), *proxies()):
         if value and len(value) > 3:
             text = text.replace(value, "***")
     return text

@@ -16,9 +16,16 @@
     - {name: PIN, value: /var/lib/odoo/.odoofleet/addons/{{ $i }}.json}
     - {name: REFRESH, value: {{ $v.git.refresh | quote }}}
     - {name: SIZE_LIMIT, value: {{ include "odoo.bytes" $v.git.sizeLimit | quote }}}
+    {{- with $v.git.allowedHosts }}
+    - {name: ALLOWED_HOSTS, value: {{ join " " . | quote }}}
+    {{- end }}
+    {{- with $addon.credentialsSecret }}
+    - {name: CREDENTIALS, value: {{ . | quote }}}
+    {{- end }}
     {{- if ne $component "check" }}
     - {name: KEEP, value: /var/lib/odoo/.odoofleet/addons/{{ $i }}}
     {{- end }}
+    {{- with include "odoo.outboundProxy" $root | trim }}{{ . | nindent 4 }}{{ end }}
   # ssh needs a user that the image's passwd knows: nobody.
   securityContext: {{- include "odoo.containerSecurity" $root | nindent 4 }}
     runAsUser: 65534
@@ -75,6 +82,7 @@
   env:
     - {name: ODOO_RC, value: /run/odoo/odoo.conf}
     - {name: HOME, value: /var/lib/odoo}
+    {{- with include "odoo.environment" $root | trim }}{{ . | nindent 4 }}{{ end }}
   securityContext: {{- include "odoo.containerSecurity" $root | nindent 4 }}
   # Those of the web container: it is the same Odoo, and the pod needs no more for it.
   resources: {{- toYaml (include "odoo.effective" $root | fromYaml).web | nindent 4 }}
@@ -83,6 +91,7 @@
     - {name: run, mountPath: /run/odoo}
     - {name: tmp, mountPath: /tmp, subPath: prepare}
     - {name: filestore, mountPath: /var/lib/odoo}
+    {{- include "odoo.keptMount" $root | nindent 4 }}
     - {name: database, mountPath: /run/secrets/database, readOnly: true}
     {{- if $v.bootstrap.existingSecret }}
     - {name: bootstrap, mountPath: /run/secrets/bootstrap, readOnly: true}
@@ -91,4 +100,11 @@
     - {name: addons, mountPath: /mnt/addons, readOnly: true}
     {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* What the containers with git's credentials keep on the volume is theirs: where customers' code runs, it cannot be written. */}}
+{{- define "odoo.keptMount" -}}
+{{- if .Values.git.customerAddons -}}
+- {name: filestore, mountPath: /var/lib/odoo/.odoofleet, subPath: .odoofleet, readOnly: true}
+{{- end -}}
 {{- end }}

@@ -41,6 +41,7 @@ spec:
         {{- if $v.queueJob.enabled }}
         {{- include "odoo.queueJob" . | nindent 8 }}
         {{- end }}
+        {{- with include "odoo.environment" $root | trim }}{{ . | nindent 8 }}{{ end }}
       securityContext: {{- include "odoo.containerSecurity" $root | nindent 8 }}
       {{- include (printf "odoo.%s" $component) $root | nindent 6 }}
       volumeMounts:
@@ -48,6 +49,7 @@ spec:
         - {name: run, mountPath: /run/odoo}
         - {name: tmp, mountPath: /tmp, subPath: odoo}
         - {name: filestore, mountPath: /var/lib/odoo}
+        {{- include "odoo.keptMount" $root | nindent 8 }}
         {{- if include "odoo.hasAddons" $root }}
         - {name: addons, mountPath: /mnt/addons, readOnly: true}
         {{- end }}

@@ -44,20 +44,28 @@ class Server:
         self.port = free_port()
         self.run("initdb", "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256",
                  f"--pwfile={self.root}/password", "-E", "UTF8", "-D", f"{self.root}/data")
+        # Whatever is asked of it stands in its log, for those who look for a password there.
         self.start("")
-        script = (CHART / "files/role.sh").read_text(encoding="utf-8").replace("/run/secrets/database", str(self.root))
-        subprocess.run(["sh", "-eu", "-c", script], check=True, env={
-            "PATH": f"{self.bin}:{os.environ['PATH']}", "PGHOST": str(self.root), "PGPORT": str(self.port),
-            "ODOO_ROLE": "odoo"})
+        subprocess.run(self.role(), check=True, **self.environment())
         self.stop()
         self.start("127.0.0.1")
+
+    def role(self):
+        return ["sh", "-eu", "-c", (CHART / "files/role.sh").read_text(encoding="utf-8").replace("/run/secrets/database", str(self.root))]
+
+    def environment(self, role="odoo"):
+        return {"env": {"PATH": f"{self.bin}:{os.environ['PATH']}", "PGHOST": str(self.root), "PGPORT": str(self.port), "ODOO_ROLE": role}}
+
+    def log(self):
+        return (self.root / "log").read_text(encoding="utf-8", errors="replace")
 
     def run(self, program, *arguments):
         subprocess.run([self.bin / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd=self.root, **self.user)
 
     def start(self, addresses):
         self.run("pg_ctl", "-D", f"{self.root}/data", "-w", "-l", f"{self.root}/log", "start", "-o",
-                 f"-c listen_addresses='{addresses}' -c port={self.port} -c unix_socket_directories='{self.root}' -c fsync=off")
+                 f"-c listen_addresses='{addresses}' -c port={self.port} -c unix_socket_directories='{self.root}' -c fsync=off "
+                 "-c log_statement=all -c log_min_duration_statement=0 -c log_min_error_statement=debug5 -c log_error_verbosity=verbose")
 
     def stop(self):
         self.run("pg_ctl", "-D", f"{self.root}/data", "-w", "-m", "fast", "stop")
@@ -99,7 +107,7 @@ class Pod:
         for folder in ("etc", "run", "secrets/database", "secrets/odoo", "secrets/bootstrap", "addons", "data"):
             (self.root / folder).mkdir(parents=True)
         (self.root / "secrets/database/password").write_text(PASSWORD + "\n", encoding="utf-8")
-        self.wait, self.odoo, self.env = 60, "", {}
+        self.wait, self.odoo, self.env, self.secrets = 60, "", {}, []
         self.options = {
             "addons_path": f"{self.root}/addons/0", "admin_passwd": "", "data_dir": f"{self.root}/data", "db_host": "127.0.0.1",
             "db_port": server.port, "db_user": "odoo", "db_name": dbname, "db_sslmode": "disable", "list_db": False, "workers": 4,
@@ -123,6 +131,7 @@ class Pod:
             (self.root / "etc" / file.name).write_text(source, encoding="utf-8")
         for role in ("web", "cron"):
             (self.root / f"etc/{role}.json").write_text(json.dumps(self.options), encoding="utf-8")
+        (self.root / "etc/check.json").write_text(json.dumps({"secrets": self.secrets}), encoding="utf-8")
         (self.root / "etc/prepare.json").write_text(json.dumps(self.prepare), encoding="utf-8")
 
     def start(self, script, *arguments, **more):

@@ -34,7 +34,7 @@ class InitContainers(Case):
 
     def test_what_each_may_write(self):
         self.assertEqual(mounts(self.full.container("prepare")), {
-            "/etc/odoofleet": False, "/run/odoo": True, "/tmp": True, "/var/lib/odoo": True, "/run/secrets/database": False,
+            "/etc/odoofleet": False, "/run/odoo": True, "/tmp": True, "/var/lib/odoo": True, "/var/lib/odoo/.odoofleet": False, "/run/secrets/database": False,
             "/run/secrets/bootstrap": False, "/mnt/addons": False})
         self.assertEqual(mounts(self.full.container("configure")), {
             "/etc/odoofleet": False, "/run/odoo": True, "/run/secrets/database": False, "/run/secrets/odoo": False,
@@ -42,6 +42,23 @@ class InitContainers(Case):
         self.assertEqual(mounts(self.full.container("addons-0")), {
             "/etc/odoofleet": False, "/mnt/addons": True, "/tmp": True, "/var/lib/odoo": True, "/run/secrets/git": False})
         self.assertNotIn("/mnt/addons", mounts(Rendered().container("prepare")))
+
+    def test_what_is_kept_of_addons_is_written_by_those_that_fetch_them(self):
+        for pod in self.full.pods():
+            for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
+                if not container["name"].startswith("addons-") and "/var/lib/odoo" in mounts(container):
+                    kept = [m for m in container["volumeMounts"] if m["mountPath"] == "/var/lib/odoo/.odoofleet"]
+                    self.assertEqual(kept, [{"name": "filestore", "mountPath": "/var/lib/odoo/.odoofleet", "subPath": ".odoofleet", "readOnly": True}])
+        self.assertNotIn(".odoofleet", str(Rendered().pods()))
+
+    def test_what_git_may_ask(self):
+        self.assertNotIn("ALLOWED_HOSTS", variables(self.full.container("addons-0")))
+        listed = Rendered(FULL, {"git": {"allowedHosts": ["git.example.com", "git.corp"]}})
+        for suffix in ("-web", "-cron"):
+            self.assertEqual(variables(listed.container("addons-1", suffix))["ALLOWED_HOSTS"], "git.example.com git.corp")
+        self.assertEqual(variables(self.full.container("addons-0"))["CREDENTIALS"], "git")
+        for hosts in ("git.example.com", ["https://git.example.com"], ["a b"], [""]):
+            self.refused({"git": {"allowedHosts": hosts}}, "schema")
 
     def test_first_password_is_seen_by_prepare_alone(self):
         volume = next(v for v in self.full.pod()["volumes"] if v["name"] == "bootstrap")
@@ -107,7 +124,7 @@ class Scripts(Case):
 
     def test_sh(self):
         rendered = Rendered(FULL)
-        for name, suffix, file in (("addons.sh", "-config", "addons.sh"), ("role.sh", "-postgresql", "role.sh"),
+        for name, suffix, file in (("addons.sh", "-config", "addons.sh"), ("git.sh", "-config", "git.sh"), ("role.sh", "-postgresql", "role.sh"),
                                    ("version.sh", "-postgresql", "postgresql/version.sh")):
             lines = (CHART / "files" / file).read_text(encoding="utf-8").splitlines()
             self.assertEqual(rendered.config(name, suffix).splitlines(), [line for line in lines if not line.lstrip(" ").startswith("#")])

@@ -33,6 +33,34 @@ class Role(Case):
         with self.assertRaisesRegex(psycopg2.OperationalError, "password authentication failed"):
             self.server.connect(user="postgres")
 
+    def seen(self, text):
+        """As it is, or as a literal of SQL."""
+        for form in (PASSWORD, PASSWORD.replace("'", "''"), PASSWORD.replace("\\", "\\\\").replace("'", "''")):
+            self.assertFalse(form in text, "the password is there")
+
+    def test_the_password_is_in_no_log(self):
+        log = self.server.log()
+        self.assertRegex(log, 'statement: CREATE ROLE "odoo"', "the log has every statement")
+        self.seen(log)
+
+    def test_the_password_is_in_no_log_of_a_failure_either(self):
+        result = subprocess.run(self.server.role(), capture_output=True, text=True, check=False, **self.server.environment())
+        self.assertNotEqual(result.returncode, 0, "the role is there")
+        self.assertIn('role "odoo" already exists', result.stderr)
+        self.seen(result.stdout + result.stderr + self.server.log())
+
+    def test_a_verifier_is_kept_whatever_the_parameters_say(self):
+        self.assertIn("SCRAM-SHA-256$", self.server.query("SELECT rolpassword FROM pg_authid WHERE rolname = 'odoo'", superuser=True)[0][0])
+
+    def test_a_role_without_its_password_is_no_role(self):
+        (self.server.root / "password").rename(self.server.root / "away")
+        try:
+            result = subprocess.run(self.server.role(), capture_output=True, text=True, check=False, **self.server.environment("other"))
+        finally:
+            (self.server.root / "away").rename(self.server.root / "password")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(self.server.query("SELECT 1 FROM pg_roles WHERE rolname = 'other'"), [])
+
 
 @needs_postgresql
 class Configure(Fake):
@@ -67,6 +95,10 @@ class Configure(Fake):
         for text in seen:
             self.assertNotIn(PASSWORD.encode(), text)
             self.assertNotIn(b"the administrator's", text)
+        log = self.server.log()
+        self.assertIn("odoofleet_prepare", log)
+        for word in (PASSWORD, PASSWORD.replace("'", "''"), "the administrator's", "the administrator''s"):
+            self.assertFalse(word in log, "statements that PostgreSQL logs hold no password")
 
     def test_a_long_plan_is_cut(self):
         self.initialised()

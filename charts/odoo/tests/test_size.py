@@ -41,8 +41,8 @@ class Size(Case):
     def test_release(self):
         manifest = Rendered(FULL, PROXY, CATCHER).text
         # OdooFleet stores no files of the chart; what is left is for two thirds the scripts in the ConfigMap.
-        self.assertLess(payload(manifest, with_files=False), 40 * KIB)
-        self.assertLess(payload(manifest, with_files=True), 144 * KIB)
+        self.assertLess(payload(manifest, with_files=False), 44 * KIB)
+        self.assertLess(payload(manifest, with_files=True), 160 * KIB)
 
     def test_only_what_renders_is_stored(self):
         names = {name.split("/")[0] for name, _ in chart_files()}

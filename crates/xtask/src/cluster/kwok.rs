@@ -83,8 +83,8 @@ metadata:
   annotations: {{kwok.x-k8s.io/node: fake}}
   labels: {{kubernetes.io/os: linux, kubernetes.io/hostname: node-{number}}}
 status:
-  allocatable: {{cpu: "512", memory: 2Ti, pods: "10000"}}
-  capacity: {{cpu: "512", memory: 2Ti, pods: "10000"}}
+  allocatable: {{cpu: "512", memory: 2Ti, ephemeral-storage: 64Ti, pods: "10000"}}
+  capacity: {{cpu: "512", memory: 2Ti, ephemeral-storage: 64Ti, pods: "10000"}}
 "#
     )
 }
