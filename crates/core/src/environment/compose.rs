@@ -72,7 +72,7 @@ impl Values {
 }
 
 /// Inputs with which Odoo's pods begin.
-const BEGINNINGS: [&str; 5] = ["image", "addonsImage", "git", "modules", "odooVersion"];
+const BEGINNINGS: [&str; 7] = ["image", "addonsImage", "git", "modules", "odooVersion", "mail", "masterPasswordSecret"];
 
 /// Digest of the final values with which Odoo's pods begin. It holds no secret: those inputs only name them.
 fn check_digest(bound: &[BoundValue], composed: &Object, odoo_version: &str) -> String {
