@@ -92,7 +92,7 @@ func checkSecrets(objects []object, r *request) *workerError {
 		allowed[name] = true
 	}
 	for _, o := range objects {
-		if o.GetKind() == "Secret" {
+		if o.GetKind() == "Secret" && r.brings(o) {
 			allowed[o.GetName()] = true
 		}
 	}
@@ -121,6 +121,19 @@ func checkSecrets(objects []object, r *request) *workerError {
 		`label it "odoofleet.dev/customer" with the customer's name`, details[0])
 	failure.Details = details
 	return failure
+}
+
+// brings says whether a rendered object is there as rendered when pods read it. A hook that this operation does not run is not: another's
+// object of its name would be read. What an installation's hook has made stays, and is known by the release's name.
+func (r *request) brings(o object) bool {
+	if !o.isHook() {
+		return true
+	}
+	verb := actionUpgrade
+	if r.ExpectedRevision <= 1 || r.Action == actionInstall {
+		verb = actionInstall
+	}
+	return o.runsAt(verb) || o.runsAt(actionInstall) && (o.GetName() == r.Release || strings.HasPrefix(o.GetName(), r.Release+"-"))
 }
 
 // generatedSuffix ends the name of the Secret with a release's generated passwords.

@@ -121,7 +121,7 @@ func dotted(pointer string) string {
 // reach is what the objects of a release may lead to.
 type reach struct {
 	request *request
-	// names of what is rendered as the release's own, by kind. A hook may never run.
+	// names of what the operation brings, by kind.
 	names map[string]map[string]bool
 	// pods are the labels of rendered pods.
 	pods []map[string]string
@@ -135,7 +135,7 @@ func newReach(objects []object, r *request) *reach {
 		if pod := o.podLabels(); pod != nil {
 			release.pods = append(release.pods, pod)
 		}
-		if o.isHook() {
+		if !r.brings(o) {
 			continue
 		}
 		if release.names[o.GetKind()] == nil {

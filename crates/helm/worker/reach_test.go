@@ -39,6 +39,18 @@ kind: ConfigMap
 metadata: {name: of-a-hook, annotations: {helm.sh/hook: post-delete}}
 ---
 apiVersion: v1
+kind: ConfigMap
+metadata: {name: of-an-upgrade, annotations: {helm.sh/hook: "pre-install, pre-upgrade"}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: acme-prod-installed, annotations: {helm.sh/hook: pre-install}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: installed, annotations: {helm.sh/hook: pre-install}}
+---
+apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: acme-prod-files}
 ---
@@ -75,6 +87,9 @@ func TestReach(t *testing.T) {
 		"a foreign ConfigMap, variables": {env("envFrom: [{configMapRef: {name: globex}}]"), "ConfigMap"},
 		"a foreign ConfigMap, one key":   {env("env: [{name: A, valueFrom: {configMapKeyRef: {name: globex, key: a}}}]"), "ConfigMap"},
 		"a ConfigMap of a hook":          {pod("configMap: {name: of-a-hook}"), "ConfigMap"},
+		"of a hook that runs now":        {pod("configMap: {name: of-an-upgrade}"), ""},
+		"what the installation left":     {pod("configMap: {name: acme-prod-installed}"), ""},
+		"an installation's, by any name": {pod("configMap: {name: installed}"), "ConfigMap"},
 		"a Service of the release":       {service("{selector: {app.kubernetes.io/instance: acme-prod}}"), ""},
 		"a Service of its pods":          {service("{selector: {app: acme-prod-web}}"), ""},
 		"a Service without a selector":   {service("{ports: [{port: 1}]}"), ""},
@@ -106,7 +121,7 @@ func TestReach(t *testing.T) {
 		"a foreign certificate's name":   {certificate("{commonName: erp.globex.example}"), "erp.globex.example"},
 	} {
 		objects := objectsOf(t, ownRelease+c.manifest)
-		r := &request{Release: "acme-prod", Inputs: &Inputs{
+		r := &request{Release: "acme-prod", Action: actionUpgrade, ExpectedRevision: 2, Inputs: &Inputs{
 			Hosts: []string{"erp.acme.example"}, AllowedConfigMaps: []string{"customers"}, Volumes: map[string]string{"live": "1Gi"},
 		}}
 		failure := checkReach(objects, objects, r)
@@ -146,6 +161,29 @@ func TestWhatSecretsFeedStaysInSecrets(t *testing.T) {
 			t.Errorf("%s: %v", name, failure)
 		case strings.Contains(failure.Message, password):
 			t.Errorf("%s: the message tells it: %s", name, failure.Message)
+		}
+	}
+}
+
+func TestASecretThatIsAHookIsThereWhenTheHookRuns(t *testing.T) {
+	secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: NAME, annotations: {helm.sh/hook: EVENT}}\n---\n" +
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a, image: b, envFrom: [{secretRef: {name: NAME}}]}]}\n"
+	for _, c := range []struct {
+		action, event, name string
+		allowed             bool
+	}{
+		{actionInstall, "post-delete", "globex", false},
+		{actionInstall, "pre-upgrade", "globex", false},
+		{actionInstall, "pre-install", "made", true},
+		{actionUpgrade, "pre-install", "globex", false},
+		{actionUpgrade, "pre-install", "acme-prod-made", true},
+		{actionUpgrade, "pre-rollback", "acme-prod-made", false},
+		{actionUpgrade, "pre-upgrade", "made", true},
+	} {
+		r := &request{Release: "acme-prod", Action: c.action, ExpectedRevision: 2, Inputs: &Inputs{}}
+		manifest := strings.NewReplacer("NAME", c.name, "EVENT", c.event).Replace(secret)
+		if failure := checkSecrets(objectsOf(t, manifest), r); (failure == nil) != c.allowed {
+			t.Errorf("%+v: %v", c, failure)
 		}
 	}
 }
