@@ -293,3 +293,90 @@ async fn while_a_watch_lists_anew_its_kind_is_not_known_and_is_sent() -> Result 
     drop(lists);
     Ok(())
 }
+
+/// A policy that changes what is applied, as webhooks do: each Deployment gets an annotation, each ConfigMap a key.
+fn meddling(namespace: &str) -> [Value; 2] {
+    let rule = |group: &str, version: &str, resource: &str| json!({ "apiGroups": [group], "apiVersions": [version], "operations": ["CREATE", "UPDATE"], "resources": [resource] });
+    let mutation = |expression: &str| json!({ "patchType": "ApplyConfiguration", "applyConfiguration": { "expression": expression } });
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": { "name": namespace },
+        "spec": {
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "matchConstraints": {
+                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": namespace } },
+                "resourceRules": [rule("apps", "v1", "deployments"), rule("", "v1", "configmaps")],
+            },
+            "mutations": [
+                mutation("Object{metadata: Object.metadata{annotations: {'example.com/meddled': 'yes'}}}"),
+            ],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding", "metadata": { "name": namespace },
+        "spec": { "policyName": namespace },
+    });
+    [policy, binding]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_makes_of_the_objects_brings_no_further_upgrade() -> Result {
+    let world = World::start("meddled").await?;
+    let policies = meddling(&world.namespace);
+    for object in &policies {
+        world.apply_any(object).await?;
+    }
+    world.put_template("small", "2", &Chart::small("1.0.0").with("templates/more.yaml", MORE), |_| ()).await?;
+    world.apply(&with_host()).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    upgrade(&world, "1").await?;
+    let meddled = |object: &Value| object.to_string().contains("example.com/meddled");
+    let web =
+        world.kubectl(&["get", "deployment", "acme-prod-web", "--namespace", &world.namespace, "-o", "json"]).await?;
+    assert!(meddled(&serde_json::from_str(&web)?), "the policy does nothing: {web}");
+    let before = rendered(&world).await?;
+    let moment = Timestamp::now();
+    upgrade(&world, "2").await?;
+    assert_eq!(sent(&world, moment).await?, ["configmaps acme-prod-config", "deployments acme-prod-web"]);
+    // It rests: what the policy has changed is no change of somebody's.
+    let revision = world.told("acme-prod").await?.field("/release/revision").clone();
+    quiet::settle(&world).await?;
+    assert_eq!(world.told("acme-prod").await?.field("/release/revision"), &revision);
+    // What somebody changes is put right all the same.
+    let edit = r#"--patch={"data":{"a":"2"}}"#;
+    world
+        .kubectl(&["patch", "configmap/acme-prod-more", "--type=merge", edit, "--namespace", &world.namespace])
+        .await?;
+    upgrade(&world, "3").await?;
+    assert_eq!(rendered(&world).await?, before);
+    for kind in ["mutatingadmissionpolicybinding", "mutatingadmissionpolicy"] {
+        world.kubectl(&["delete", kind, &world.namespace]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_touched_between_two_operators_is_put_right_by_the_second() -> Result {
+    let mut world = World::start("inturn").await?;
+    world.put_template("small", "2", &Chart::small("1.0.0").with("templates/more.yaml", MORE), |_| ()).await?;
+    world.apply(&with_host()).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    upgrade(&world, "1").await?;
+    let before = rendered(&world).await?;
+    world.stop_operator().await?;
+    let namespace = world.namespace.clone();
+    for edit in [
+        ["configmap/acme-prod-more", r#"--patch={"data":{"a":"2"}}"#],
+        ["networkpolicy/acme-prod-more", r#"--patch={"spec":{"podSelector":{"matchLabels":{"a":"2"}}}}"#],
+        ["service/acme-prod-more", r#"--patch={"metadata":{"labels":{"mark":"changed"}}}"#],
+    ] {
+        world.kubectl(&["patch", edit[0], "--type=merge", edit[1], "--namespace", &namespace]).await?;
+    }
+    world.run_operator().await?;
+    let moment = Timestamp::now();
+    upgrade(&world, "2").await?;
+    assert_eq!(rendered(&world).await?, before);
+    let sent = sent(&world, moment).await?;
+    assert!(!sent.iter().any(|one| one.starts_with("statefulsets")), "what nobody has touched was sent: {sent:?}");
+    Ok(())
+}

@@ -15,15 +15,20 @@ The label `customer` is the customer's name everywhere: a Secret may be named by
 id may be another customer's name, and never stands in its place.
 */}}
 {{- define "odoo.labels" -}}
+{{ include "odoo.contentLabels" . }}
+{{- with (index . 0).Values.customer.name }}
+odoofleet.dev/customer: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Those of Secrets and ConfigMaps: with the customer's name, all his environments might name them. */}}
+{{- define "odoo.contentLabels" -}}
 {{- $root := index . 0 -}}
 {{ include "odoo.selector" . }}
 app.kubernetes.io/part-of: odoofleet
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 app.kubernetes.io/version: {{ $root.Values.odooVersion | quote }}
 odoofleet.dev/stage: {{ $root.Values.stage }}
-{{- with $root.Values.customer.name }}
-odoofleet.dev/customer: {{ . | quote }}
-{{- end }}
 {{- with $root.Values.customer.id }}
 odoofleet.dev/customer-id: {{ . | quote }}
 {{- end }}
@@ -33,6 +38,12 @@ odoofleet.dev/customer-id: {{ . | quote }}
 {{- define "odoo.metadata" -}}
 name: {{ print (include "odoo.name" (index . 0)) (index . 2) | quote }}
 labels: {{- include "odoo.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* The same for Secrets and ConfigMaps. */}}
+{{- define "odoo.contentMetadata" -}}
+name: {{ print (include "odoo.name" (index . 0)) (index . 2) | quote }}
+labels: {{- include "odoo.contentLabels" . | nindent 2 }}
 {{- end }}
 
 {{/* The same for workloads, with the part that each plays when the environment is stopped and started. */}}

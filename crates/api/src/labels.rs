@@ -34,6 +34,11 @@ pub const TEMPLATE: &str = "odoofleet.dev/template";
 /// Annotation on a ControllerRevision: `"true"` if its chart has hooks that run at an upgrade, `"false"` if it has none.
 pub const UPGRADE_HOOKS: &str = "odoofleet.dev/upgrade-hooks";
 
+/// On a namespace: `"true"` where the admission policies hold.
+pub const MANAGED: &str = "odoofleet.dev/managed";
+/// Kubernetes' label on a namespace: the pod security standard that pods there are held to.
+pub const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
+
 /// Annotation: reconcile now. Its value is echoed in `status.lastHandledReconcileAt`.
 pub const REQUESTED_AT: &str = "odoofleet.dev/requestedAt";
 /// Annotation: pods that are older than this RFC 3339 time are deleted one by one.

@@ -163,6 +163,11 @@ func (r *reach) refused(o object) []string {
 			add(`reads ConfigMap %q, which is neither rendered nor this customer's; label it "odoofleet.dev/customer" with the customer's name`, name)
 		}
 	}
+	for _, label := range []string{"odoofleet.dev/shared", "odoofleet.dev/registry", "odoofleet.dev/generated"} {
+		if _, set := o.GetLabels()[label]; set && (o.GetKind() == "Secret" || o.GetKind() == "ConfigMap") {
+			add("has label %q, by which others may read it or the operator takes it for its own: leave the label out", label)
+		}
+	}
 	for _, selector := range o.selectors() {
 		if !r.selectsOwn(selector) {
 			add("selects pods by %s, which may be somebody else's: let it name the release, or labels of the release's own pods that do", inWords(selector))

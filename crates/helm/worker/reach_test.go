@@ -103,6 +103,8 @@ func TestReach(t *testing.T) {
 		"a policy of two releases":       {policy("{podSelector: {matchExpressions: [{key: a, operator: In, values: [acme-prod, b]}]}}"), "no label"},
 		"a policy of everybody":          {policy("{podSelector: {}, ingress: [{}]}"), "no label"},
 		"a budget of everybody":          {of("policy/v1/PodDisruptionBudget", "{selector: {matchLabels: {app: odoo}}}"), "app=odoo"},
+		"a Secret for everybody":         {"apiVersion: v1\nkind: Secret\nmetadata: {name: x, labels: {odoofleet.dev/shared: 'true'}}\n", "odoofleet.dev/shared"},
+		"a Secret like a generated one":  {"apiVersion: v1\nkind: Secret\nmetadata: {name: x, labels: {odoofleet.dev/generated: 'true'}}\n", "odoofleet.dev/generated"},
 		"its own autoscaler":             {scaler("{scaleTargetRef: {kind: Deployment, name: acme-prod-web}}"), ""},
 		"an autoscaler of another":       {scaler("{scaleTargetRef: {kind: Deployment, name: globex-prod-web}}"), "globex-prod-web"},
 		"its host":                       {ingress("{rules: [{host: ERP.acme.example., http: {paths: [{backend: {service: {name: acme-prod}}}]}}]}"), ""},

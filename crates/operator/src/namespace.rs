@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
+use odoofleet_api::labels;
 use tokio::task::JoinSet;
 
 use crate::context::Context;
@@ -15,10 +16,8 @@ use crate::error::chain;
 /// The operator may read its namespace, and not watch any.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Labels, and what does not hold without them.
-const WANTED: [(&str, &str, &str); 2] = [
-    ("odoofleet.dev/managed", "true", "no admission policy"),
-    ("pod-security.kubernetes.io/enforce", "restricted", "no pod security"),
-];
+const WANTED: [(&str, &str, &str); 2] =
+    [(labels::MANAGED, "true", "no admission policy"), (labels::POD_SECURITY, "restricted", "no pod security")];
 
 /// Has everything wait until the labels are there.
 pub fn expect(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
@@ -49,8 +48,8 @@ pub fn expect(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
 }
 
 /// The label that is wanted and not there, and how to set it.
-fn missing(namespace: &str, labels: Option<&BTreeMap<String, String>>) -> Option<String> {
-    let value = |label: &str| labels.and_then(|labels| labels.get(label)).map(String::as_str);
+fn missing(namespace: &str, own: Option<&BTreeMap<String, String>>) -> Option<String> {
+    let value = |label: &str| own.and_then(|own| own.get(label)).map(String::as_str);
     let (label, value, without) = WANTED.iter().find(|(label, wanted, _)| value(label) != Some(wanted))?;
     Some(format!(
         "label {label}={value} on namespace \"{namespace}\", in which {without} holds without it: kubectl label namespace {namespace} --overwrite {label}={value}"

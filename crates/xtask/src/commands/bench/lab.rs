@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
+use odoofleet_api::labels;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -278,8 +279,8 @@ pub fn namespace(name: &str) -> Value {
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {"name": name, "labels": {
-            "odoofleet.dev/managed": "true",
-            "pod-security.kubernetes.io/enforce": "restricted",
+            labels::MANAGED: "true",
+            labels::POD_SECURITY: "restricted",
         }},
     })
 }
