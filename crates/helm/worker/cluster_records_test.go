@@ -20,7 +20,7 @@ import (
 
 const (
 	odooChart  = "../../../charts/odoo"
-	odooRecord = 44 << 10
+	odooRecord = 46 << 10
 )
 
 // odoo asks for charts/odoo with most of its parts switched on.
