@@ -239,3 +239,28 @@ spec: {selector: {app: "{{ .Values.selects | default (printf "%s-web" .Release.N
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_that_knows_no_secrets_name_gets_the_master_password_by_value() -> Result {
+    let world = World::start("byvalue").await?;
+    world
+        .put_template("small", "2", &Chart::small("1.0.0"), |template| {
+            if let Some(bindings) = template["spec"]["bindings"].as_array_mut() {
+                bindings.push(json!({ "to": "password", "from": "masterPassword" }));
+            }
+        })
+        .await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    let generated = world.api::<Secret>().get("acme-prod-odoofleet").await?.data.unwrap_or_default();
+    let own = world.api::<Secret>().get("acme-prod-own").await?.data.unwrap_or_default();
+    assert_eq!(own["password"], generated["admin_passwd"]);
+    assert_eq!(revisions(&world, "acme-prod").await?, [1], "that it is known now makes no second revision");
+    world.apply(&secret("master", &json!({ "odoofleet.dev/customer": "acme" }), "of my own")).await?;
+    world
+        .patch::<Environment>("acme-prod", json!({ "spec": { "masterPasswordSecretRef": { "name": "master" } } }))
+        .await?;
+    let is_mine = |secret: &Secret| secret.data.as_ref().is_some_and(|data| data["password"].0 == b"of my own");
+    world.wait::<Secret>("acme-prod-own", "the one that is named", is_mine).await?;
+    Ok(())
+}

@@ -167,7 +167,8 @@ pub struct Binding {
     /// beside it stays, in lists too.
     #[schemars(length(min = 1, max = 253))]
     pub to: String,
-    /// Name of a standard input, such as `ingress.host`. An input that is not set writes nothing.
+    /// Name of a standard input, such as `ingress.host`. An input that is not set writes nothing. `masterPassword`, `databasePassword`
+    /// and `administratorPassword` bring a password itself, for charts that take no Secret's name: `to` must be among `secretPaths`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     pub from: Option<String>,

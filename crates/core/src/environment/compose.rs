@@ -3,13 +3,15 @@
 use odoofleet_api::Object;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::OdooEnvironmentSpec;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::references::{ObjectKind, ObjectName, References, VersionView};
 use super::value_rules::ValueRules;
 use crate::digest;
 use crate::finding::Finding;
-use crate::values::{BoundValue, Inputs, Layer, Layers, PathError, ValuePath, apply_bindings, told_violations};
+use crate::values::{
+    BoundValue, Inputs, Layer, Layers, PathError, ValuePath, apply_bindings, password, told_violations,
+};
 
 /// One value from a Secret or ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +55,11 @@ impl Values {
         check_required(&content.required, inputs)?;
         check_bound(version, inputs)?;
         ValueRules::new(version, &bound).check(spec)?;
-        let (fed, fed_digests) = fed_values(spec, references)?;
+        let (mut fed, mut fed_digests) = fed_values(spec, references)?;
+        for (value, digest) in passwords(&bound, inputs, references)? {
+            fed_digests.push((value.to.to_string(), digest));
+            fed.push(value);
+        }
 
         let invalid = |error: PathError| Finding::new(Reason::ValueNotAllowed, error.to_string());
         let fed_places = fed.iter().map(|value| (value.to.clone(), json!("")));
@@ -138,6 +144,27 @@ fn fed_values(spec: &OdooEnvironmentSpec, references: &References) -> Result<(Ve
         fed.push(FedValue { to, object, key: key.key.clone() });
     }
     Ok((fed, digests))
+}
+
+/// Passwords that bindings bring. Those that the operator generates never change, and are not there before an installation: their
+/// digests would make a second revision of the first.
+fn passwords(
+    bound: &[BoundValue],
+    inputs: &Inputs,
+    references: &References,
+) -> Result<Vec<(FedValue, String)>, Finding> {
+    let mut fed = Vec::new();
+    for item in bound {
+        let Some(password) = password(&item.input) else { continue };
+        let name = inputs.get(password.secret).and_then(Value::as_str).unwrap_or_default();
+        let object = ObjectName { kind: ObjectKind::Secret, name: name.to_owned() };
+        let digest = match references.objects.get(&object) {
+            Some(_) => references.key_digest(&object, password.key)?.to_owned(),
+            None => "generated".to_owned(),
+        };
+        fed.push((FedValue { to: item.to.clone(), object, key: password.key.to_owned() }, digest));
+    }
+    Ok(fed)
 }
 
 fn check_schema(version: &VersionView, layers: &Layers, fed: &[FedValue]) -> Result<(), Finding> {

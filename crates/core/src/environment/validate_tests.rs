@@ -355,3 +355,47 @@ fn a_host_bound_into_the_list_of_helm_create_keeps_its_paths() {
         "over the environment's list"
     );
 }
+
+#[test]
+fn a_chart_that_knows_no_secrets_name_gets_passwords_by_value() {
+    let with = |change: &dyn Fn(&mut References)| {
+        references(|references| {
+            references.version = Ok(version(|content| {
+                let binding = |to: &str, from: &str| json!({ "to": to, "from": from });
+                let bindings = [
+                    binding("admin", "masterPassword"),
+                    binding("host", "ingress.host"),
+                    binding("e", "ingress.expose"),
+                ];
+                content.bindings = serde_json::from_value(json!(bindings)).unwrap();
+                content.secret_paths = vec!["admin".into()];
+            }));
+            change(references);
+        })
+    };
+    let generated = validate(&environment(|_| ()), &with(&|_| ())).unwrap();
+    let [fed] = &generated.fed[..] else { panic!("{:?}", generated.fed) };
+    assert_eq!((fed.object.name.as_str(), fed.key.as_str()), ("acme-prod-odoofleet", "admin_passwd"));
+    assert_eq!(generated.values["admin"], "", "the content is not in the values before it is read");
+    let named = environment(|o| o["spec"]["masterPasswordSecretRef"] = json!({ "name": "master" }));
+    let of_digest = |digest: &str| {
+        let (name, mut object) = secret("master", Some("acme"), "Opaque", "admin_passwd");
+        if let ReferencedObject::Found { keys, .. } = &mut object {
+            keys.insert("admin_passwd".into(), digest.into());
+        }
+        validate(&named, &with(&|references| drop(references.objects.insert(name.clone(), object.clone())))).unwrap()
+    };
+    assert_eq!(of_digest("one").fed[0].object.name, "master");
+    assert_ne!(of_digest("one").spec_hash, of_digest("two").spec_hash, "another password is another revision");
+    for values in [json!({ "admin": "x" }), json!({ "admin": "" })] {
+        let told = refused(&environment(|o| o["spec"]["values"] = values.clone()), &with(&|_| ()));
+        assert_eq!(told, Some(Reason::ValueNotAllowed));
+    }
+    let from = json!([{ "secretKeyRef": { "name": "s", "key": "k" }, "targetPath": "admin" }]);
+    let mine = secret("s", Some("acme"), "Opaque", "k");
+    let told = refused(
+        &environment(|o| o["spec"]["valuesFrom"] = from.clone()),
+        &with(&|references| drop(references.objects.insert(mine.0.clone(), mine.1.clone()))),
+    );
+    assert_eq!(told, Some(Reason::ValueNotAllowed), "the binding owns it");
+}

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::VersionContent;
 use crate::chart::Chart;
-use crate::values::{InputContext, Inputs, Layer, Layers, ValuePath, apply_bindings};
+use crate::values::{InputContext, Inputs, Layer, Layers, ValuePath, apply_bindings, password};
 
 /// Stands for whatever only an environment brings.
 const PLACEHOLDER: &str = "placeholder";
@@ -22,7 +22,8 @@ pub fn probe_values(content: &VersionContent, chart: &Chart, release: &ReleaseNa
     // An expression may want more of an environment than a stand-in has; then its place stays as the template leaves it.
     let bound =
         content.bindings.iter().filter_map(|binding| apply_bindings(std::slice::from_ref(binding), &inputs).ok());
-    let bound: Vec<(ValuePath, Value)> = bound.flatten().filter_map(|bound| Some((bound.to, bound.value?))).collect();
+    let bound = bound.flatten().filter(|bound| password(&bound.input).is_none());
+    let bound: Vec<(ValuePath, Value)> = bound.filter_map(|bound| Some((bound.to, bound.value?))).collect();
     let mut layers = Layers::default();
     layers.push(Layer::Chart, chart.values.clone());
     layers.push(Layer::Template, content.values.clone());

@@ -12,7 +12,7 @@ use crate::chart::Chart;
 use crate::digest;
 use crate::observed::{Running, Workload};
 use crate::values::{
-    BindingError, PathError, Schema, SchemaError, ValuePath, check_bindings, default_bindings, workload_name,
+    BindingError, PathError, Schema, SchemaError, ValuePath, check_bindings, default_bindings, password, workload_name,
 };
 
 /// The content of a version, as it lies in its `ControllerRevision`. Environments read nothing else of a template.
@@ -76,6 +76,11 @@ pub enum VersionError {
     /// A value on a path that only Secrets may feed.
     #[error("spec.values sets \"{0}\", which spec.secretPaths leaves to Secrets")]
     SecretValue(String),
+    /// A binding that brings a password to where others than a Secret's readers may see it.
+    #[error(
+        "spec.bindings brings a password to \"{0}\": name that path in spec.secretPaths, if the chart renders it into a Secret"
+    )]
+    OpenPassword(String),
     /// Larger than an object may be.
     #[error("the template's content has {0} bytes; at most 500000 are allowed")]
     TooLarge(usize),
@@ -101,6 +106,7 @@ impl VersionContent {
             workloads: spec.stop.clone().unwrap_or_default().workloads,
         };
         content.check()?;
+        content.check_passwords(chart)?;
         Ok(content)
     }
 
@@ -121,6 +127,19 @@ impl VersionContent {
         }
         let size = serde_json::to_vec(self).map_or(usize::MAX, |bytes| bytes.len());
         if size > 500_000 { Err(VersionError::TooLarge(size)) } else { Ok(()) }
+    }
+
+    /// A password that a binding brings must be one that the chart keeps in a Secret.
+    fn check_passwords(&self, chart: &Chart) -> Result<(), VersionError> {
+        let secret = self.secret_value_paths(chart);
+        let brings = |binding: &&Binding| binding.from.as_deref().is_some_and(|from| password(from).is_some());
+        for binding in self.bindings.iter().filter(brings) {
+            let to = ValuePath::parse(&binding.to).map_err(BindingError::from)?;
+            if !secret.iter().any(|path| to.lies_in(path)) {
+                return Err(VersionError::OpenPassword(binding.to.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// Digest of the content: versions of equal content are equal.
@@ -265,5 +284,30 @@ impl StopPlan {
 
     fn rule(&self, kind: WorkloadKind, name: &str) -> Option<&WorkloadRule> {
         self.0.iter().find(|rule| rule.kind == kind && rule.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::environment::fixtures;
+
+    #[test]
+    fn a_binding_brings_a_password_only_to_what_the_chart_keeps_in_a_secret() {
+        let chart = fixtures::version(|_| ()).chart;
+        let freeze = |to: &str, secret_paths: &[&str]| {
+            let spec = json!({
+                "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" },
+                "bindings": [{ "to": to, "from": "databasePassword" }], "secretPaths": secret_paths,
+            });
+            VersionContent::new(&serde_json::from_value(spec).unwrap(), &chart, "0".repeat(64)).map(drop)
+        };
+        assert_eq!(freeze("db.password", &["db.password"]), Ok(()));
+        assert_eq!(freeze("db.password", &["db"]), Ok(()), "all below it is for Secrets");
+        for secret_paths in [&[][..], &["db.password.deep"], &["other"]] {
+            assert_eq!(freeze("db.password", secret_paths), Err(VersionError::OpenPassword("db.password".into())));
+        }
     }
 }

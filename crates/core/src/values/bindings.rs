@@ -7,6 +7,7 @@ use odoofleet_api::template::Binding;
 use serde_json::Value;
 
 use super::inputs::spec_field;
+use super::passwords::password;
 use super::{Inputs, PathError, ValuePath};
 
 /// A binding that cannot be used, or that refuses an environment's values.
@@ -141,8 +142,10 @@ pub fn check(bindings: &[Binding]) -> Result<(), BindingError> {
 }
 
 fn check_input(to: &str, from: &str) -> Result<(), BindingError> {
-    let known =
-        INPUTS.iter().any(|input| from == *input || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.')));
+    let known = password(from).is_some()
+        || INPUTS
+            .iter()
+            .any(|input| from == *input || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.')));
     if known { Ok(()) } else { Err(BindingError::UnknownInput { to: to.to_owned(), from: from.to_owned() }) }
 }
 
@@ -156,7 +159,9 @@ fn bound(binding: &Binding, inputs: &Inputs) -> Result<BoundValue, BindingError>
     match (&binding.from, &binding.value) {
         (Some(from), None) => {
             check_input(&binding.to, from)?;
-            Ok(BoundValue { to, input: from.clone(), value: inputs.get(from).cloned() })
+            // Always set: its content comes when it is read.
+            let value = if password(from).is_some() { Some(Value::from("")) } else { inputs.get(from).cloned() };
+            Ok(BoundValue { to, input: from.clone(), value })
         }
         (None, Some(expression)) => {
             let value = evaluate(&binding.to, expression, inputs)?;

@@ -118,9 +118,10 @@ pub fn spec_field(input: &str) -> String {
     match input.split('.').next().unwrap_or_default() {
         "replicas" => "\"spec.replicas\"".to_owned(),
         "stage" => "\"spec.stage\"".to_owned(),
-        "masterPasswordSecret" => "\"spec.masterPasswordSecretRef\"".to_owned(),
+        "masterPasswordSecret" | "masterPassword" => "\"spec.masterPasswordSecretRef\"".to_owned(),
+        "databasePassword" => "nothing, the operator generates it".to_owned(),
         "databaseSecret" => "\"spec.postgresql\"".to_owned(),
-        "administratorSecret" => "\"spec.bootstrap.adminPasswordSecretRef\"".to_owned(),
+        "administratorSecret" | "administratorPassword" => "\"spec.bootstrap.adminPasswordSecretRef\"".to_owned(),
         "customer" | "releaseName" | "odooVersion" | "postgresMajor" => "nothing, the operator sets it".to_owned(),
         _ if input == "git.customerAddons" => "\"spec.git.customerAddons\"".to_owned(),
         _ => format!("\"spec.{input}\""),

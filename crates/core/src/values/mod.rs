@@ -3,6 +3,7 @@
 mod bindings;
 mod inputs;
 mod layers;
+mod passwords;
 mod path;
 mod schema;
 
@@ -11,5 +12,6 @@ pub use bindings::{
 };
 pub use inputs::{Context as InputContext, Inputs, is_operator_owned, spec_field, workload_key, workload_name};
 pub use layers::{Layer, Layers, merge};
+pub use passwords::password;
 pub use path::{PathError, ValuePath};
 pub use schema::{Schema, SchemaError, Violation, told as told_violations};

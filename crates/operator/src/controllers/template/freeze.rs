@@ -132,7 +132,7 @@ fn unfetched(error: &FetchError) -> Problem {
 
 fn unusable(error: &VersionError) -> Finding {
     let reason = match error {
-        VersionError::SecretValue(_) => Reason::ValueNotAllowed,
+        VersionError::SecretValue(_) | VersionError::OpenPassword(_) => Reason::ValueNotAllowed,
         _ => Reason::InvalidSpec,
     };
     Finding::new(reason, error.to_string())
