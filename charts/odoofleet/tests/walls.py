@@ -14,7 +14,7 @@ def run(checks, world):
         dry("operator", "odooenvironments", at("x", "masterPasswordSecretRef", {"name": "x"})),
         dry("operator", "odooenvironments", at("x", "valuesFrom", values_from("configMapKeyRef", "x"))),
         dry("admin", "odooenvironments", at("x", "mail.password", "x")),
-        dry("admin", "odooenvironments", at("x", "ingress.aliases", ["*"])),
+        dry("admin", "odooenvironments", at("x", "ingress.annotations", {"x": "x"})),
         dry("operator", "odooenvironments", environment("x", "Test", annotations={"odoofleet.dev/major-upgrade": "x"})),
         dry("admin", "secrets", secret("x-odoofleet")))))
     for part in (names_secrets, names_at_every_place, names_kept, names_many, reserved.generated_secrets, reserved.reserved_secrets,

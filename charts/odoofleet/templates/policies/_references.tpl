@@ -24,8 +24,11 @@ secrets:
   - {in: spec.values.mail, name: existingSecret, use: [host]}
   - {in: spec.values.license, name: existingSecret}
   - {in: spec.values.ingress.tls, name: secretName}
+  - {in: spec.values.env.*, name: valueFrom.secretKeyRef.name, use: [valueFrom.secretKeyRef.key, name]}
+  - {in: spec.values.outboundProxy, name: existingSecret}
 configmaps:
   - {in: spec.valuesFrom.*, name: configMapKeyRef.name, use: [configMapKeyRef.key, targetPath]}
+  - {in: spec.values.env.*, name: valueFrom.configMapKeyRef.name, use: [valueFrom.configMapKeyRef.key, name]}
   # Of templates.
   - {in: spec.chart, name: configMapRef.name, use: [configMapRef.key]}
   - {in: spec.chart, name: caRef.name, use: [oci]}
