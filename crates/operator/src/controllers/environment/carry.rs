@@ -11,11 +11,11 @@ use kube::{Resource, ResourceExt};
 use odoofleet_api::environment::{Operation, TemplateStatus};
 use odoofleet_api::labels;
 use odoofleet_core::environment::references::{hosts, names};
-use odoofleet_core::environment::validate::validate;
+use odoofleet_core::environment::validate::{Validated, validate};
 use odoofleet_core::environment::{Decision, Facts, HelmStep, Leftover, Step, decide};
 use odoofleet_core::finding::Finding;
 use odoofleet_core::fleet::{Answer, Change, Delta};
-use odoofleet_helm::{Lane, Turn};
+use odoofleet_helm::{Lane, Request, Turn};
 use serde_json::json;
 
 use super::operations::{self, Begun, Handover};
@@ -59,20 +59,12 @@ pub async fn prepare(ctx: &Context, facts: Facts, mut decision: Decision) -> Res
     };
     let id = format!("{:016x}", rand::random::<u64>());
     let wanted = validate(&facts.environment, &facts.references).ok();
-    let request = match request::build(ctx, &facts, wanted.as_ref(), id, &step).await? {
-        Ok(request) => request,
-        Err(obstacle) => return Ok(hindered(facts, obstacle)),
-    };
     let Some(valid_until) = ctx.permit.obtain().await.map_err(Error::Permit)? else {
         return Ok(Prepared::NotLeading(Timestamp::now() + NOT_LEADING));
     };
-    // Last, when nothing else is in the way.
-    let generated = match wanted.as_ref().filter(|_| step.action.renders()) {
-        Some(wanted) => match request::generate(ctx, &facts, wanted).await? {
-            Ok(generated) => generated,
-            Err(obstacle) => return Ok(hindered(facts, obstacle)),
-        },
-        None => None,
+    let (request, generated) = match request_and_passwords(ctx, &facts, wanted.as_ref(), id, &step).await? {
+        Ok(both) => both,
+        Err(obstacle) => return Ok(hindered(facts, obstacle)),
     };
     let now = Timestamp::now();
     decision.status.operation = Some(Operation {
@@ -96,6 +88,38 @@ pub async fn prepare(ctx: &Context, facts: Facts, mut decision: Decision) -> Res
     };
     let operation = Some(Handover { request, turn: turn(&facts, &step), begun, generated });
     Ok(Prepared::ready(facts, decision, operation))
+}
+
+/// Builds the request, and generates the passwords: last, when nothing else is in the way; but first where the values hold one.
+async fn request_and_passwords(
+    ctx: &Context,
+    facts: &Facts,
+    wanted: Option<&Validated>,
+    id: String,
+    step: &HelmStep,
+) -> Result<Result<(Request, Option<request::Generated>), Finding>, Error> {
+    let rendered = wanted.filter(|_| step.action.renders());
+    let holds_one = |wanted: &&Validated| wanted.fed.iter().any(|fed| fed.object.name == wanted.generated_secret);
+    let generated = match rendered.filter(holds_one) {
+        Some(wanted) => match request::generate(ctx, facts, wanted).await? {
+            Ok(generated) => generated,
+            Err(obstacle) => return Ok(Err(obstacle)),
+        },
+        None => None,
+    };
+    let request = match request::build(ctx, facts, wanted, id, step).await? {
+        Ok(request) => request,
+        Err(obstacle) => {
+            if let Some(generated) = generated {
+                request::take_back(ctx, generated).await?;
+            }
+            return Ok(Err(obstacle));
+        }
+    };
+    match rendered.filter(|wanted| !holds_one(wanted)) {
+        Some(wanted) => Ok(request::generate(ctx, facts, wanted).await?.map(|generated| (request, generated))),
+        None => Ok(Ok((request, generated))),
+    }
 }
 
 fn hindered(facts: Facts, obstacle: Finding) -> Prepared {
