@@ -100,9 +100,10 @@ fn changes(lab: &mut Lab, fleet: &Fleet) -> Result<Sides> {
 /// Both by helm-controller, after the others. Returns the most memory that it had.
 fn with_flux(lab: &Lab, fleet: &Fleet, program: &Path, installs: &mut Sides, changes: &mut Sides) -> Result<u64> {
     let (flux, cli) = (Flux::start(lab, fleet, program)?, Cli::of(lab, fleet)?);
-    for (change, sides) in [(0, installs), (1, changes)] {
+    // Other values than the operator's releases have by now, from which they are derived.
+    for (revision, change, sides) in [(1, 2, installs), (2, 3, changes)] {
         cli.write_values(change)?;
-        sides.flux = Some(by_flux(lab, fleet, &flux, &flux.manifest(&cli)?, i64::from(change) + 1)?);
+        sides.flux = Some(by_flux(lab, fleet, &flux, &flux.manifest(&cli)?, revision)?);
         lab.settle(FLUX_NAMESPACE, fleet.size())?;
     }
     flux.peak_memory()
