@@ -1,5 +1,7 @@
 //! What an author may not do by way of the operator, whose rights are more than his own.
 
+use std::time::Duration;
+
 use e2e::{Chart, Environment, Told, World};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::ResourceExt;
@@ -262,5 +264,40 @@ async fn a_chart_that_knows_no_secrets_name_gets_the_master_password_by_value() 
         .await?;
     let is_mine = |secret: &Secret| secret.data.as_ref().is_some_and(|data| data["password"].0 == b"of my own");
     world.wait::<Secret>("acme-prod-own", "the one that is named", is_mine).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_done_in_a_namespace_in_which_no_policy_holds() -> Result {
+    let mut world = World::start("nowalls").await?;
+    world.stop_operator().await?;
+    let namespace = world.namespace.clone();
+    world.kubectl(&["label", "namespace", &namespace, "odoofleet.dev/managed-"]).await?;
+    let mut operator = world.run_rival()?;
+    let deadline = tokio::time::Instant::now() + world.patience;
+    while !operator.log().contains("odoofleet.dev/managed=true") {
+        anyhow::ensure!(tokio::time::Instant::now() < deadline, "nothing is said of the label: {}", operator.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    let untouched =
+        |seen: &Environment| seen.finalizers().is_empty() && *Told::by(seen).field("/observedGeneration") == -1;
+    world.stays::<Environment>("acme-prod", Duration::from_secs(3), "untouched", untouched).await?;
+    world.kubectl(&["label", "namespace", &namespace, "odoofleet.dev/managed=true"]).await?;
+    operator.wait_ready("ready", world.patience).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_a_release_can_hold_is_not_fed() -> Result {
+    let world = World::start("toomuch").await?;
+    let labels = json!({ "odoofleet.dev/customer": "acme" });
+    world.apply(&secret("large", &labels, &"x".repeat(300 * 1024))).await?;
+    world.apply(&feeding(e2e::environment("acme", "prod"), "large", "password")).await?;
+    let told = refused(&world, "acme-prod", "ReleaseTooLarge").await?;
+    assert!(told.message().contains("256 KiB"), "{}", told.message());
+    world.apply(&secret("large", &labels, "small")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
     Ok(())
 }

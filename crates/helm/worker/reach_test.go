@@ -56,6 +56,18 @@ metadata: {name: acme-prod-files}
 ---
 `
 
+// refusedFor wants a failure of the class that names something; no failure where there is nothing to name.
+func refusedFor(t *testing.T, what string, failure *workerError, class, named string) {
+	t.Helper()
+	switch {
+	case named == "" && failure != nil:
+		t.Errorf("%s: %s", what, failure.Message)
+	case named == "":
+	case failure == nil || failure.Class != class || !strings.Contains(failure.Message, named):
+		t.Errorf("%s: %v", what, failure)
+	}
+}
+
 func TestReach(t *testing.T) {
 	pod := func(volume string) string {
 		return "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: a, image: b}], volumes: [{name: v, " + volume + "}]}\n"
@@ -127,12 +139,7 @@ func TestReach(t *testing.T) {
 			Hosts: []string{"erp.acme.example"}, AllowedConfigMaps: []string{"customers"}, Volumes: map[string]string{"live": "1Gi"},
 		}}
 		failure := checkReach(objects, objects, r)
-		switch {
-		case c.refused == "" && failure != nil:
-			t.Errorf("%s: %s", name, failure.Message)
-		case c.refused != "" && (failure == nil || failure.Class != classReferenceNotAllowed || !strings.Contains(failure.Message, c.refused)):
-			t.Errorf("%s: %v", name, failure)
-		}
+		refusedFor(t, name, failure, classReferenceNotAllowed, c.refused)
 	}
 }
 
@@ -155,13 +162,8 @@ func TestWhatSecretsFeedStaysInSecrets(t *testing.T) {
 	} {
 		r := &request{Inputs: &Inputs{Values: values, SecretPaths: []string{"/odoo/config/admin_passwd", "/list/0/key~1x", "/list/1", "/absent/0"}}}
 		failure := checkFed(objectsOf(t, c.manifest), r)
-		switch {
-		case c.field == "" && failure != nil:
-			t.Errorf("%s: %s", name, failure.Message)
-		case c.field == "":
-		case failure == nil || failure.Class != classSecretNotAllowed || !strings.Contains(failure.Message, c.field):
-			t.Errorf("%s: %v", name, failure)
-		case strings.Contains(failure.Message, password):
+		refusedFor(t, name, failure, classSecretNotAllowed, c.field)
+		if failure != nil && strings.Contains(failure.Message, password) {
 			t.Errorf("%s: the message tells it: %s", name, failure.Message)
 		}
 	}
