@@ -172,6 +172,17 @@ pub enum Stage {
     Production,
 }
 
+impl Stage {
+    /// The word for it, in specs and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "Test",
+            Self::Staging => "Staging",
+            Self::Production => "Production",
+        }
+    }
+}
+
 /// Where an environment runs.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Placement {

@@ -33,7 +33,7 @@ pub(super) fn refusal(
         return None;
     }
     match made_for.stage.as_deref() {
-        Some("Production") => refuse(format!(
+        Some(stage) if stage == Stage::Production.as_str() => refuse(format!(
             "release \"{release}\" holds the data of a Production environment that was deleted: only an environment with stage Production goes on with it; set the stage, or choose another serviceName"
         )),
         Some(_) => None,

@@ -141,6 +141,17 @@ pub struct Referrer<'a> {
     pub stage: Stage,
 }
 
+impl<'a> Referrer<'a> {
+    /// An environment.
+    pub fn of(environment: &'a OdooEnvironment) -> Self {
+        Self {
+            customer: &environment.spec.customer_ref.name,
+            environment: environment.metadata.name.as_deref().unwrap_or_default(),
+            stage: environment.spec.stage,
+        }
+    }
+}
+
 /// Another claim on a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rival {
@@ -238,12 +249,10 @@ impl ReferencedObject {
         if kind == ObjectKind::Secret && !ALLOWED_TYPES.contains(&type_.as_str()) {
             return Some(Refusal::Type(type_.clone()));
         }
-        let reserved = [
-            (labels::ENVIRONMENT, environment, referrer.environment.to_owned()),
-            (labels::STAGE, stage, format!("{:?}", referrer.stage)),
-        ];
+        let reserved =
+            [(labels::ENVIRONMENT, environment, referrer.environment), (labels::STAGE, stage, referrer.stage.as_str())];
         reserved.into_iter().find_map(|(label, only, own)| {
-            let only = only.as_ref().filter(|only| **only != own)?;
+            let only = only.as_ref().filter(|only| *only != own)?;
             Some(Refusal::Reserved { label, only: only.clone() })
         })
     }

@@ -192,11 +192,7 @@ fn check_rivals(
 
 fn check_references(environment: &OdooEnvironment, references: &References) -> Result<(), Finding> {
     let spec = &environment.spec;
-    let referrer = Referrer {
-        customer: &spec.customer_ref.name,
-        environment: environment.metadata.name.as_deref().unwrap_or_default(),
-        stage: spec.stage,
-    };
+    let referrer = Referrer::of(environment);
     named_objects(spec).iter().try_for_each(|object| references.check_object(object, referrer))?;
     let administrator = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());
     let named =
@@ -343,18 +339,13 @@ impl Validated {
         vec![
             (labels::CUSTOMER, self.customer.to_string()),
             (labels::CUSTOMER_ID, self.customer_id.clone()),
-            (labels::STAGE, format!("{:?}", self.stage)),
+            (labels::STAGE, self.stage.as_str().to_owned()),
             (labels::ENVIRONMENT, self.environment.clone()),
             (labels::ENVIRONMENT_UID, self.uid.clone()),
             (labels::SPEC_HASH, self.spec_hash.clone()),
             (labels::CHECK, self.check.clone()),
             (labels::REVISION, revision.to_string()),
         ]
-    }
-
-    /// Who refers to Secrets and ConfigMaps.
-    pub fn referrer(&self) -> Referrer<'_> {
-        Referrer { customer: self.customer.as_str(), environment: &self.environment, stage: self.stage }
     }
 
     /// The claim on the release.

@@ -224,7 +224,7 @@ async fn retain(ctx: &Context, facts: &Facts, revision: i64) -> Result<(), Error
     let patch = json!({ "metadata": {
         "labels": {
             labels::RETAINED_AT: Timestamp::now().as_second().to_string(),
-            labels::STAGE: format!("{:?}", facts.environment.spec.stage),
+            labels::STAGE: facts.environment.spec.stage.as_str(),
         },
         "annotations": { RETAINED_HOSTS: hosts(&facts.environment.spec).join(",") },
     } });

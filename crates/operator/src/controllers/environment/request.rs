@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::{OdooEnvironment, labels};
-use odoofleet_core::environment::references::{ObjectKind, hosts, names};
+use odoofleet_core::environment::references::{ObjectKind, Referrer, hosts, names};
 use odoofleet_core::environment::validate::Validated;
 use odoofleet_core::environment::{Facts, FedValue, HelmStep, check};
 use odoofleet_core::finding::Finding;
@@ -117,7 +117,7 @@ async fn inputs(
         Err(error) => return error.finding().map(Err).map_err(Error::Chart),
     };
     let (mut allowed_secrets, allowed_config_maps) = ctx.fleet.with(|fleet| {
-        let referrer = wanted.referrer();
+        let referrer = Referrer::of(&facts.environment);
         (fleet.objects_for(ObjectKind::Secret, referrer), fleet.objects_for(ObjectKind::ConfigMap, referrer))
     });
     allowed_secrets.push(wanted.generated_secret.clone());
