@@ -46,8 +46,29 @@ impl Rival {
 
     /// Sends it a signal: `STOP` and `CONT` are a pause of its machine.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        Ok(rustix::process::kill_process(Pid::from_child(&self.child), signal)?)
+        send(&self.child, signal)
     }
+}
+
+/// Sends a signal. One that stops has taken hold of every thread when this returns: a thread that waited for a processor could still
+/// write something.
+pub(crate) fn send(child: &Child, signal: Signal) -> Result<()> {
+    rustix::process::kill_process(Pid::from_child(child), signal)?;
+    while signal == Signal::STOP && !is_stopped(child.id())? {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn is_stopped(pid: u32) -> Result<bool> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = std::fs::read_to_string(thread?.path().join("stat"))?;
+        // The name before it may hold brackets and spaces.
+        if !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Drop for Rival {

@@ -4,10 +4,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 use super::{PATIENCE, World};
-use crate::rival::Rival;
+use crate::rival::{Rival, send};
 
 impl World {
     /// The operator's log so far.
@@ -68,7 +68,7 @@ impl World {
     /// Sends a signal to the operator: `STOP` and `CONT` are a pause of its machine.
     pub fn signal_operator(&self, signal: Signal) -> Result<()> {
         let child = self.operator.as_ref().context("no operator runs")?;
-        Ok(rustix::process::kill_process(Pid::from_child(child), signal)?)
+        send(child, signal)
     }
 
     /// Waits until the operator has ended by itself.
