@@ -27,9 +27,9 @@ async fn start(name: &str, odoo: &e2e::Odoo, url: &str) -> anyhow::Result<(RealW
     let secret = if url == SSH {
         let key = world.exec("git", "git", &["cat", "/srv/.ssh/deploy"]).await?;
         let host = world.exec("git", "git", &["cat", "/srv/.ssh/host.pub"]).await?;
-        json!({ "ssh-privatekey": key, "known_hosts": format!("git.acme.example {host}") })
+        json!({ "url": "ssh://git@git.acme.example/srv/git/acme", "ssh-privatekey": key, "known_hosts": format!("git.acme.example {host}") })
     } else {
-        json!({ "username": username, "password": password, "ca.crt": acme.git.authority })
+        json!({ "url": "https://git.acme.example/acme", "username": username, "password": password, "ca.crt": acme.git.authority })
     };
     world.apply(&credentials(&secret)).await?;
     let mut environment = e2e::merged(world.environment("one"), &addons(url, "v1.4.2"));
@@ -79,7 +79,7 @@ async fn addons_that_cannot_be_had_stop_no_odoo_that_runs() -> Result {
     let image = json!({ "spec": { "image": { "repository": "registry.invalid/odoo" }, "modules": { "install": ["acme_base"] } } });
     is_refused(&world, image, "ImagePull").await?;
     world
-        .apply(&credentials(&json!({ "username": "deploy", "password": "expired", "ca.crt": acme.git.authority })))
+        .apply(&credentials(&json!({ "url": "https://git.acme.example/acme", "username": "deploy", "password": "expired", "ca.crt": acme.git.authority })))
         .await?;
     let mut moved = addons(HTTPS, "v1.4.3");
     moved["spec"]["image"] = Value::Null;
@@ -87,7 +87,7 @@ async fn addons_that_cannot_be_had_stop_no_odoo_that_runs() -> Result {
 
     // Mending is enough.
     let (username, password) = e2e::git_server::USER;
-    let mended = json!({ "username": username, "password": password, "ca.crt": acme.git.authority });
+    let mended = json!({ "url": "https://git.acme.example/acme", "username": username, "password": password, "ca.crt": acme.git.authority });
     world.apply(&credentials(&mended)).await?;
     world
         .wait::<OdooEnvironment>(RELEASE, "at the new tag", |environment| {

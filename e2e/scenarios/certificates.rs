@@ -19,9 +19,10 @@ fn condition(environment: &OdooEnvironment) -> Option<(String, String)> {
 async fn an_environment_runs_when_its_main_host_has_a_valid_certificate() -> Result {
     let world = World::start("certificate").await?;
     world.apply(&e2e::odoo_template()).await?;
+    let erp = world.host("erp");
     let mut environment = e2e::odoo_environment("acme", "prod");
     environment["spec"]["ingress"] = json!({
-        "host": "erp.acme.example", "aliases": ["www.acme.example"], "tls": { "issuerRef": { "name": "letsencrypt" } },
+        "host": erp, "aliases": [world.host("www")], "tls": { "issuerRef": { "name": "letsencrypt" } },
     });
     world.apply(&environment).await?;
     let waiting = world.wait_reason("acme-prod", "Pending", "WaitingForCertificate").await?;
@@ -38,26 +39,26 @@ async fn an_environment_runs_when_its_main_host_has_a_valid_certificate() -> Res
         .await?;
     let [main, alias] = secrets.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{secrets}") };
     let message = waiting.status.unwrap().message.unwrap();
-    assert!(message.contains("erp.acme.example") && message.contains(main), "{message}");
+    assert!(message.contains(&erp) && message.contains(main), "{message}");
 
-    put_certificate(&world, main, "erp.acme.example", 2199).await?;
+    put_certificate(&world, main, &erp, 2199).await?;
     let running = world.wait_phase("acme-prod", "Running").await?;
     assert_eq!(condition(&running), Some(("False".into(), "WaitingForCertificate".into())), "of the alias");
-    put_certificate(&world, alias, "*.acme.example", 2199).await?;
+    put_certificate(&world, alias, &world.host("*"), 2199).await?;
     world
         .wait::<OdooEnvironment>("acme-prod", "all certificates", |environment| {
             condition(environment) == Some(("True".into(), "Accepted".into()))
         })
         .await?;
 
-    put_certificate(&world, main, "erp.acme.example", 2021).await?;
+    put_certificate(&world, main, &erp, 2021).await?;
     world.wait_reason("acme-prod", "Error", "CertificateExpired").await?;
     put_certificate(&world, main, "erp.globex.example", 2199).await?;
     let wrong = world.wait_reason("acme-prod", "Error", "CertificateMismatch").await?;
     let key = world.api::<Secret>().get(main).await?.data.unwrap().remove("tls.key").unwrap();
     let status = serde_json::to_string(&wrong.status)?;
     assert!(!status.contains(String::from_utf8(key.0)?.lines().nth(1).unwrap()), "the key is nobody's to see");
-    put_certificate(&world, main, "erp.acme.example", 2199).await?;
+    put_certificate(&world, main, &erp, 2199).await?;
     world.wait_phase("acme-prod", "Running").await?;
     Ok(())
 }

@@ -18,7 +18,7 @@ async fn with_volumes(world: &World, service: &str, policy: &str) -> Result {
     world.apply(&e2e::odoo_template()).await?;
     let mut environment = e2e::odoo_environment("acme", service);
     environment["spec"]["deletionPolicy"] = json!(policy);
-    environment["spec"]["ingress"] = json!({ "host": format!("{service}.acme.example") });
+    environment["spec"]["ingress"] = json!({ "host": world.host(service) });
     world.apply(&environment).await?;
     world.wait_phase(&format!("acme-{service}"), "Running").await.map(drop)
 }
@@ -56,7 +56,7 @@ async fn a_retained_release_keeps_its_data_and_starts_when_created_again() -> Re
     world.apply(&thief).await?;
     world.wait_reason("acme-prod-x", "Error", "ReleaseOwnedByAnother").await?;
     let mut squatter = e2e::environment("acme", "squatter");
-    squatter["spec"]["ingress"] = json!({ "host": "prod.acme.example" });
+    squatter["spec"]["ingress"] = json!({ "host": world.host("prod") });
     world.apply(&squatter).await?;
     world.wait_reason("acme-squatter", "Error", "HostTaken").await?;
     with_volumes(&world, "prod", "Retain").await?;

@@ -118,7 +118,7 @@ async fn a_host_and_a_release_name_belong_to_the_first_and_go_to_the_next_when_f
     let world = World::start("rivals").await?;
     world.apply(&e2e::customer("acme-cn")).await?;
     let mut first = e2e::environment("acme", "cn-prod");
-    first["spec"]["ingress"] = json!({ "host": "erp.example", "aliases": ["old.example"] });
+    first["spec"]["ingress"] = json!({ "host": world.host("erp"), "aliases": [world.host("old")] });
     first["spec"]["deletionPolicy"] = json!("Delete");
     world.apply(&first).await?;
     world.wait_phase("acme-cn-prod", "Running").await?;
@@ -128,14 +128,14 @@ async fn a_host_and_a_release_name_belong_to_the_first_and_go_to_the_next_when_f
     world.apply(&second).await?;
     world.wait_reason("second", "Error", "ReleaseNameTaken").await?;
     let mut third = e2e::environment("acme-cn", "other");
-    third["spec"]["ingress"] = json!({ "host": "www.example", "aliases": ["erp.example"] });
+    third["spec"]["ingress"] = json!({ "host": world.host("www"), "aliases": [world.host("erp")] });
     world.apply(&third).await?;
     world.wait_reason("acme-cn-other", "Error", "HostTaken").await?;
     let mut fourth = e2e::environment("acme", "old");
-    fourth["spec"]["ingress"] = json!({ "host": "old.example" });
+    fourth["spec"]["ingress"] = json!({ "host": world.host("old") });
     world.apply(&fourth).await?;
     world.wait_reason("acme-old", "Error", "HostTaken").await?;
-    first["spec"]["ingress"] = json!({ "host": "erp.example" });
+    first["spec"]["ingress"] = json!({ "host": world.host("erp") });
     world.apply(&first).await?;
     world.wait_phase("acme-old", "Running").await?;
     world.api::<OdooEnvironment>().delete("acme-cn-prod", &kube::api::DeleteParams::default()).await?;

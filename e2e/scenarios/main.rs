@@ -30,6 +30,7 @@ mod status;
 mod template_truth;
 mod templates;
 mod walls;
+mod walls_around;
 mod watches;
 
 use std::collections::BTreeMap;

@@ -29,9 +29,9 @@ async fn a_certificate_that_expires_is_told_when_it_does() -> Result {
     world.apply(&e2e::odoo_template()).await?;
     // Certificates know whole seconds.
     let until = Timestamp::from_second(Timestamp::now().as_second() + 30)?;
-    world.apply(&certificate("erp-tls", "erp.acme.example", until)?).await?;
+    world.apply(&certificate("erp-tls", &world.host("erp"), until)?).await?;
     let mut environment = e2e::odoo_environment("acme", "prod");
-    environment["spec"]["ingress"] = json!({ "host": "erp.acme.example", "tls": { "secretName": "erp-tls" } });
+    environment["spec"]["ingress"] = json!({ "host": world.host("erp"), "tls": { "secretName": "erp-tls" } });
     world.apply(&environment).await?;
     world.wait_phase("acme-prod", "Running").await?;
     world.until_says("acme-prod", "Error", "CertificateExpired").await?;

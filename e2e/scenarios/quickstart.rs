@@ -1,4 +1,5 @@
 use e2e::World;
+use e2e::handbook::DOMAIN;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -14,6 +15,7 @@ async fn apply_examples(world: &World, folder: &str) -> Result {
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
         let text =
             std::fs::read_to_string(file)?.replace("namespace: odoo\n", &format!("namespace: {}\n", world.namespace));
+        let text = text.replace(DOMAIN, &world.domain()).replace("globex.trial.example", &world.host("globex"));
         let copy = tempfile::NamedTempFile::new()?;
         std::fs::write(copy.path(), text)?;
         world.kubectl(&["apply", "--server-side", "-f", &copy.path().to_string_lossy()]).await?;

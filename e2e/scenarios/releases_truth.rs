@@ -266,7 +266,7 @@ async fn pods_that_the_api_server_refuses_are_told_in_its_words() -> Result {
 async fn a_label_that_is_too_long_for_a_pod_is_told() -> Result {
     let world = World::start("longlabel").await?;
     let mut long = e2e::environment("acme", "prod");
-    long["spec"]["releaseName"] = json!("a".repeat(53));
+    long["spec"]["releaseName"] = json!(format!("acme-{}", "a".repeat(48)));
     world.apply(&long).await?;
     let told = world.until("acme-prod", "told", |told| told.reason() == "PodsRefused").await?;
     assert!(told.message().contains("63"), "{}", told.message());
@@ -417,7 +417,7 @@ async fn another_chart_is_refused_for_the_data_before_anything_is_tried() -> Res
     world.apply(&e2e::odoo_template()).await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
-    let other = json!({ "spec": { "templateRef": { "name": "odoo" }, "ingress": { "host": "erp.acme.example" } } });
+    let other = json!({ "spec": { "templateRef": { "name": "odoo" }, "ingress": { "host": world.host("erp") } } });
     world.patch::<Environment>("acme-prod", other).await?;
     let told = world.until_says("acme-prod", "Running", "WouldDeleteData").await?;
     assert!(told.message().contains("acme-prod-db") || told.message().contains("\"small\""), "{}", told.message());

@@ -89,7 +89,7 @@ const MORE: &str = r#"
   "v1/Service" (dict "spec" (dict "clusterIP" "None" "selector" (dict "a" $release) "ports" (list (dict "name" "a" "port" 1))))
   "v1/PersistentVolumeClaim" (dict "spec" (dict "accessModes" (list "ReadWriteOnce") "resources" (dict "requests" (dict "storage" "1Gi"))))
   "batch/v1/CronJob" (dict "spec" (dict "schedule" "0 0 1 1 *" "jobTemplate" (dict "spec" (dict "template" (dict "spec" (dict "restartPolicy" "Never" "containers" (list (dict "name" "a" "image" "a"))))))))
-  "networking.k8s.io/v1/Ingress" (dict "spec" (dict "rules" (list (dict "host" (printf "%s.example.com" $release)))))
+  "networking.k8s.io/v1/Ingress" (dict "spec" (dict "rules" (list (dict "host" (printf "%s.%s.example" $release $.Release.Namespace)))))
   "networking.k8s.io/v1/NetworkPolicy" (dict "spec" (dict "podSelector" (dict "matchLabels" (dict "a" $release))))
   "policy/v1/PodDisruptionBudget" (dict "spec" (dict "minAvailable" 1 "selector" (dict "matchLabels" (dict "a" $release))))
 }}
@@ -117,9 +117,9 @@ const KINDS: [&str; 11] = [
     "statefulset",
 ];
 
-fn with_host() -> Value {
+fn with_host(world: &World) -> Value {
     let mut environment = e2e::environment("acme", "prod");
-    environment["spec"]["ingress"] = json!({ "host": "acme-prod.example.com" });
+    environment["spec"]["ingress"] = json!({ "host": world.host("acme-prod") });
     environment
 }
 
@@ -170,7 +170,7 @@ async fn upgrade(world: &World, note: &str) -> Result {
 async fn what_somebody_has_touched_is_put_right_and_nothing_else_is_sent() -> Result {
     let world = World::start("touched").await?;
     world.put_template("small", "2", &Chart::small("1.0.0").with("templates/more.yaml", MORE), |_| ()).await?;
-    world.apply(&with_host()).await?;
+    world.apply(&with_host(&world)).await?;
     world.wait_phase("acme-prod", "Running").await?;
     // Volumes are bound after they were made, and Deployments numbered.
     upgrade(&world, "1").await?;
@@ -243,7 +243,7 @@ fn acts() -> Vec<Vec<String>> {
 async fn what_was_touched_and_told_too_late_is_put_right_when_it_is_told() -> Result {
     let world = World::behind_proxy("late", &[]).await?;
     world.put_template("small", "2", &Chart::small("1.0.0").with("templates/more.yaml", MORE), |_| ()).await?;
-    world.apply(&with_host()).await?;
+    world.apply(&with_host(&world)).await?;
     world.wait_phase("acme-prod", "Running").await?;
     upgrade(&world, "1").await?;
     let before = rendered(&world).await?;
@@ -327,7 +327,7 @@ async fn what_a_webhook_makes_of_the_objects_brings_no_further_upgrade() -> Resu
         world.apply_any(object).await?;
     }
     world.put_template("small", "2", &Chart::small("1.0.0").with("templates/more.yaml", MORE), |_| ()).await?;
-    world.apply(&with_host()).await?;
+    world.apply(&with_host(&world)).await?;
     world.wait_phase("acme-prod", "Running").await?;
     upgrade(&world, "1").await?;
     let meddled = |object: &Value| object.to_string().contains("example.com/meddled");
@@ -359,7 +359,7 @@ async fn what_a_webhook_makes_of_the_objects_brings_no_further_upgrade() -> Resu
 async fn what_was_touched_between_two_operators_is_put_right_by_the_second() -> Result {
     let mut world = World::start("inturn").await?;
     world.put_template("small", "2", &Chart::small("1.0.0").with("templates/more.yaml", MORE), |_| ()).await?;
-    world.apply(&with_host()).await?;
+    world.apply(&with_host(&world)).await?;
     world.wait_phase("acme-prod", "Running").await?;
     upgrade(&world, "1").await?;
     let before = rendered(&world).await?;

@@ -137,10 +137,10 @@ async fn the_database_is_named_before_odoo() -> Result {
 async fn url_and_endpoints_follow_the_ingress() -> Result {
     let world = World::start("url").await?;
     let mut environment = e2e::environment("acme", "prod");
-    environment["spec"]["ingress"] = json!({ "host": "erp.acme.example" });
+    environment["spec"]["ingress"] = json!({ "host": world.host("erp") });
     world.apply(&environment).await?;
     let running = world.wait_phase("acme-prod", "Running").await?;
-    assert_eq!(running.status.unwrap().url.as_deref(), Some("http://erp.acme.example"));
+    assert_eq!(running.status.unwrap().url.as_deref(), Some(format!("http://{}", world.host("erp")).as_str()));
     let by_phase = world
         .kubectl(&[
             "get",
@@ -155,7 +155,7 @@ async fn url_and_endpoints_follow_the_ingress() -> Result {
         .await?;
     assert_eq!(by_phase.trim(), "odooenvironment.odoofleet.dev/acme-prod");
     let columns = world.kubectl(&["get", "odoo", "--namespace", &world.namespace]).await?;
-    assert!(columns.contains("CUSTOMER") && columns.contains("http://erp.acme.example"), "{columns}");
+    assert!(columns.contains("CUSTOMER") && columns.contains(&format!("http://{}", world.host("erp"))), "{columns}");
     Ok(())
 }
 

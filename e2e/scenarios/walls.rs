@@ -218,8 +218,8 @@ spec: {selector: {app: "{{ .Values.selects | default (printf "%s-web" .Release.N
     world.put_chart(&chart).await?;
     world.apply(&e2e::template("small", "reach")).await?;
     let mut environment = e2e::environment("acme", "prod");
-    environment["spec"]["ingress"] = json!({ "host": "erp.acme.example" });
-    environment["spec"]["values"] = json!({ "note": "erp.acme.example" });
+    environment["spec"]["ingress"] = json!({ "host": world.host("erp") });
+    environment["spec"]["values"] = json!({ "note": world.host("erp") });
     world.apply(&environment).await?;
     world.wait_phase("acme-prod", "Running").await?;
     for (values, named) in [
@@ -234,7 +234,7 @@ spec: {selector: {app: "{{ .Values.selects | default (printf "%s-web" .Release.N
         world
             .patch::<Environment>(
                 "acme-prod",
-                json!({ "spec": { "values": { "note": "erp.acme.example", "selects": null } } }),
+                json!({ "spec": { "values": { "note": world.host("erp"), "selects": null } } }),
             )
             .await?;
         world.until("acme-prod", "mended", |told| told.is_observed() && told.says("Running", "Running")).await?;

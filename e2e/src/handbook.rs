@@ -70,8 +70,17 @@ impl<'a> Reader<'a> {
     /// Types what needs no running Odoo.
     pub fn new(world: &'a World) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        copy_examples(&world.setup.repo.join("examples"), &folder.path().join("examples"), &world.namespace)?;
+        let into = |text: &str| in_namespace(text, &world.namespace);
+        copy_examples(&world.setup.repo.join("examples"), &folder.path().join("examples"), &into)?;
         Ok(Self { world, folder, real: false, replaced: Vec::new() })
+    }
+
+    /// Says the world's own domain for that of the pages: a host leads to one environment of a cluster, and other worlds are in it.
+    pub fn with_own_domain(self) -> Result<Self> {
+        let own = self.world.domain();
+        let examples = self.examples();
+        copy_examples(&examples, &examples, &|text| text.replace(DOMAIN, &own))?;
+        Ok(self.replacing(DOMAIN, &own))
     }
 
     /// Types all of it, and compares what `sh real` blocks print with what the page shows below them.
@@ -159,15 +168,18 @@ fn in_namespace(text: &str, namespace: &str) -> String {
     })
 }
 
-fn copy_examples(from: &Path, to: &Path, namespace: &str) -> Result<()> {
+/// The domain in which pages and examples have their hosts.
+pub const DOMAIN: &str = "acme.example";
+
+fn copy_examples(from: &Path, to: &Path, change: &dyn Fn(&str) -> String) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy_examples(&entry.path(), &target, namespace)?;
+            copy_examples(&entry.path(), &target, change)?;
         } else {
-            std::fs::write(target, in_namespace(&std::fs::read_to_string(entry.path())?, namespace))?;
+            std::fs::write(target, change(&std::fs::read_to_string(entry.path())?))?;
         }
     }
     Ok(())

@@ -152,6 +152,16 @@ impl World {
         Ok(world)
     }
 
+    /// A host of this world alone: one leads to one environment of the cluster, in which other worlds are, and those of earlier runs.
+    pub fn host(&self, part: &str) -> String {
+        format!("{part}.{}", self.domain())
+    }
+
+    /// The domain of [`World::host`].
+    pub fn domain(&self) -> String {
+        format!("{}.example", self.namespace)
+    }
+
     async fn install_base(&self) -> Result<()> {
         let chart = self.setup.repo.join("charts/odoofleet");
         let chart = chart.to_string_lossy();

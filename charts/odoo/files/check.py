@@ -36,7 +36,7 @@ def libraries(code, options, names):
         return
     if lacks:
         more = f" (and {len(lacks) - 10} more)" if lacks[10:] else ""
-        raise Failure("ModuleUpdateFailed", f"The image does not serve the addons: {'; '.join(lacks[:10])}{more}. Take an image that has what "
+        raise Failure("ModuleDependencyMissing", f"The image does not serve the addons: {'; '.join(lacks[:10])}{more}. Take an image that has what "
                       "is missing, or mend the addon.", modules=sorted({text.split(' ', 1)[0] for text in lacks}))
 
 

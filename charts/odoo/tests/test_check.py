@@ -118,7 +118,7 @@ class Script(Fake):
         addon(addons, "shop_deep", external_dependencies={"python": ["no-such-library>=4", "psycopg2"], "bin": ["sh", "no-such-program"]})
         addon(addons, "shop_sale", depends=("shop_deep",))
         for modules in ({"install": ["shop_sale"]}, {"install": [], "named": ["shop_deep"]}):
-            told = self.refused(self.check(**modules), "ModuleUpdateFailed", "shop_deep needs the Python library no-such-library>=4, which is not in the image; "
+            told = self.refused(self.check(**modules), "ModuleDependencyMissing", "shop_deep needs the Python library no-such-library>=4, which is not in the image; "
                                                                              "shop_deep needs the program no-such-program, which is not in the image")
             self.assertNotIn("psycopg2", told["error"]["message"])
 
@@ -128,7 +128,7 @@ class Script(Fake):
         self.pod.env["PYTHONPATH"] = str(pathlib.Path(find_spec("pip").origin).parent / "_vendor")
         addons = self.pod.root / "addons/0"
         addon(addons, "shop_old", external_dependencies={"python": ["psycopg2-binary>=99"]})
-        self.refused(self.check(install=["shop_old"]), "ModuleUpdateFailed", r"psycopg2-binary>=99, which is in the image as \d")
+        self.refused(self.check(install=["shop_old"]), "ModuleDependencyMissing", r"psycopg2-binary>=99, which is in the image as \d")
         addon(addons, "shop_old", external_dependencies={"python": ["psycopg2-binary>=2", "no-such-library; python_version < '3'", "yaml"]})
         self.assertEqual(self.check(install=["shop_old"])[0], 0)
 
@@ -137,10 +137,10 @@ class Script(Fake):
         (addons / "shop_sale/models").mkdir(parents=True)
         (addons / "shop_sale/models/__init__.py").write_text("import os\nimport no_such_library.client\n", encoding="utf-8")
         addon(addons, "shop_sale", code="from . import models\n")
-        told = self.refused(self.check(install=["shop_sale"]), "ModuleUpdateFailed", "shop_sale cannot be imported: ModuleNotFoundError: No module named 'no_such_library'")
+        told = self.refused(self.check(install=["shop_sale"]), "ModuleDependencyMissing", "shop_sale cannot be imported: ModuleNotFoundError: No module named 'no_such_library'")
         self.assertIn("shop_sale/models/__init__.py, line 2", told["error"]["message"])
         addon(addons, "shop_first", code="def f(:\n")
-        self.refused(self.check(install=["shop_first"]), "ModuleUpdateFailed", "shop_first cannot be imported: SyntaxError")
+        self.refused(self.check(install=["shop_first"]), "ModuleDependencyMissing", "shop_first cannot be imported: SyntaxError")
 
     def test_what_is_not_asked_for_is_not_judged(self):
         addons = self.pod.root / "addons/0"
@@ -179,7 +179,7 @@ class Script(Fake):
     def test_a_proxys_password_is_not_told(self):
         self.pod.env["https_proxy"] = "http://robot:s%3Acret@proxy.example.com:3128"
         addon(self.pod.root / "addons/0", "shop_sale", code="import os\nraise ImportError(os.environ['https_proxy'] + ' s:cret')\n")
-        told = self.refused(self.check(install=["shop_sale"]), "ModuleUpdateFailed", r"http://robot:\*\*\*@proxy.example.com:3128 \*\*\*")
+        told = self.refused(self.check(install=["shop_sale"]), "ModuleDependencyMissing", r"http://robot:\*\*\*@proxy.example.com:3128 \*\*\*")
         self.assertNotIn("cret", told["error"]["message"])
 
     def test_a_secret_without_its_key_is_named(self):

@@ -186,6 +186,8 @@ reasons! {
     AdoptionPending,
     /// Another environment has the same host.
     HostTaken,
+    /// A host lies in none of the domains that the customer may use.
+    HostNotAllowed,
     /// A Secret or ConfigMap that is referred to does not exist, or lacks the key.
     ReferenceNotFound,
     /// The Secret with the generated passwords is gone while the release exists.
@@ -273,6 +275,8 @@ reasons! {
     InitialisationFailed,
     /// A module that is to be installed or updated does not exist.
     ModuleNotFound,
+    /// A module needs a Python library or a program that the image lacks, or cannot be imported.
+    ModuleDependencyMissing,
     /// A module failed in its installation or update.
     ModuleUpdateFailed,
     /// The branch, tag or commit does not exist in the addons' repository.

@@ -61,6 +61,17 @@ pub struct OdooCustomerSpec {
     /// The most that the customer's environments may take together. Lowering a limit never stops what runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// Domains in which the hosts of the customer's environments lie: `acme.cn` allows `acme.cn` and whatever ends with `.acme.cn`.
+    /// Default: those of the operator's setting `allowedDomains`; without both, any host. Writing it needs the verb `assign-domains`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 50),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+        )
+    )]
+    pub domains: Vec<String>,
     /// Free notes for people and scripts, such as a tax id or the sales owner.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,

@@ -12,6 +12,8 @@ pub const ENVIRONMENT: &str = "odoofleet.dev/environment";
 pub const ENVIRONMENT_UID: &str = "odoofleet.dev/environment-uid";
 /// On a release: the stage of its environment. On a Secret or ConfigMap: the only stage whose environments may refer to it.
 pub const STAGE: &str = "odoofleet.dev/stage";
+/// On a Secret: `"true"` once a Production environment has named it. Only who may change Production, or read the Secret, writes it then.
+pub const NAMED_BY_PRODUCTION: &str = "odoofleet.dev/named-by-production";
 /// On a release: id of the customer for whom it was made.
 pub const CUSTOMER_ID: &str = "odoofleet.dev/customer-id";
 /// On a release: digest of everything that went into it, 52 characters of lowercase base32.

@@ -30,6 +30,8 @@ pub struct Chart {
     pub secret_paths: Vec<ValuePath>,
     /// Paths that no environment may set, by the chart's own word ([`LOCKED_PATHS`]).
     pub locked_paths: Vec<ValuePath>,
+    /// Paths with which the application's pods begin, beside those of inputs, by the chart's own word ([`CHECK_PATHS`]).
+    pub check_paths: Vec<ValuePath>,
     /// Whether the chart brings other charts. Their defaults are merged by Helm alone.
     pub has_dependencies: bool,
 }
@@ -71,6 +73,9 @@ pub const SECRET_PATHS: &str = "odoofleet.dev/secret-paths";
 /// Annotation in `Chart.yaml`: value paths, joined by commas, that are the template's to set and no environment's.
 pub const LOCKED_PATHS: &str = "odoofleet.dev/locked-paths";
 
+/// Annotation in `Chart.yaml`: value paths, joined by commas, whose change the chart's check pod tries before it replaces what runs.
+pub const CHECK_PATHS: &str = "odoofleet.dev/check-paths";
+
 #[derive(Deserialize)]
 struct Metadata {
     name: String,
@@ -107,6 +112,7 @@ pub fn read(archive: &[u8]) -> Result<Chart, ChartError> {
     Ok(Chart {
         secret_paths: metadata.paths(SECRET_PATHS)?,
         locked_paths: metadata.paths(LOCKED_PATHS)?,
+        check_paths: metadata.paths(CHECK_PATHS)?,
         name: metadata.name,
         version: metadata.version,
         values: values.unwrap_or_default(),

@@ -349,7 +349,7 @@ mod tests {
             ("DIR".to_owned(), dir.path().display().to_string()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap()),
         ];
-        let worker = WorkerConfig { program, namespace: "odoo".into(), environment };
+        let worker = WorkerConfig { program, namespace: "odoo".into(), memory_limit: 0, environment };
         let (pool, events) =
             Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_mins(1), observe: Arc::new(|_| None) });
         pool.permit(Some(Instant::now() + Duration::from_mins(1)));

@@ -23,6 +23,8 @@ pub struct WorkerConfig {
     pub program: PathBuf,
     /// Namespace in which it works.
     pub namespace: String,
+    /// MiB of data that it may take; at the limit it ends, alone. 0: no limit.
+    pub memory_limit: u64,
     /// Its whole environment.
     pub environment: Vec<(String, String)>,
 }
@@ -44,6 +46,7 @@ impl Worker {
     pub async fn start(config: &WorkerConfig) -> std::io::Result<Self> {
         let mut command = Command::new(&config.program);
         command.arg("--namespace").arg(&config.namespace).env_clear().envs(config.environment.iter().cloned());
+        command.arg("--memory-limit").arg(config.memory_limit.to_string());
         // With the parent's id the worker notices even a parent that was gone before it could ask to be told.
         command.arg("--parent").arg(std::process::id().to_string());
         // Its own process group: a signal to the operator's group must not cut an operation that the operator lets finish.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +151,30 @@ func TestDeadlineAndEndOfInput(t *testing.T) {
 			t.Errorf("%v", second)
 		}
 	})
+}
+
+// A chart that takes all the memory that it can get is the end of its worker, and of nobody else: nothing was written yet.
+func TestWorkerEndsAtItsMemoryLimit(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux ends a process at its limit of data")
+	}
+	w := newWorld(t)
+	grows := "{{ $all := list }}{{ range until (int .Values.parts) }}{{ $all = append $all (repeat 16777216 \"x\") }}{{ end }}{{ len $all }}"
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys, "grows.yaml": "{{ if .Values.parts }}" + grows + "{{ end }}"})
+	c := w.child(envMemory + "=256")
+	c.send(w.request(actionInstall, 1, chart))
+	if result := c.until(isResult); result["type"] != "success" {
+		t.Fatalf("within the limit: %v", result)
+	}
+	bomb := w.request(actionUpgrade, 2, chart)
+	bomb.Values = map[string]any{"parts": 64}
+	c.send(bomb)
+	if code := c.exitCode(); code == 0 || !strings.Contains(c.stderr.String(), "out of memory") {
+		t.Errorf("exit code %d, log:\n%.500s", code, c.stderr)
+	}
+	if got := w.secretNames(); !slices.Equal(got, []string{"sh.helm.release.v1.acme-prod.v1 deployed"}) {
+		t.Errorf("stored: %v", got)
+	}
 }
 
 func TestWarmWorkerDoesManyOperations(t *testing.T) {

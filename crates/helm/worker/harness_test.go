@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,12 +33,14 @@ const (
 	envKubeconfig = "ODOOFLEET_TEST_KUBECONFIG"
 	envHelm       = "ODOOFLEET_TEST_HELM"
 	envChild      = "ODOOFLEET_TEST_CHILD"
+	envMemory     = "ODOOFLEET_TEST_MEMORY" // MiB
 )
 
 // TestMain lets the test binary be the worker too, so that tests can start it as a child process.
 func TestMain(m *testing.M) {
 	if namespace := os.Getenv(envChild); namespace != "" {
-		os.Exit(start(namespace, os.Getenv(envKubeconfig), 0))
+		memory, _ := strconv.ParseUint(os.Getenv(envMemory), 10, 64)
+		os.Exit(start(namespace, os.Getenv(envKubeconfig), 0, memory))
 	}
 	silenceLibraries(io.Discard)
 	os.Exit(m.Run())
@@ -259,10 +262,10 @@ type child struct {
 	stderr   *bytes.Buffer
 }
 
-func (w *world) child() *child {
+func (w *world) child(environment ...string) *child {
 	w.t.Helper()
 	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), envChild+"="+w.namespace)
+	command.Env = append(append(os.Environ(), envChild+"="+w.namespace), environment...)
 	c := &child{t: w.t, command: command, messages: make(chan map[string]any, 64), stderr: &bytes.Buffer{}}
 	command.Stderr = c.stderr
 	var err error

@@ -26,11 +26,12 @@ func main() {
 	namespace := flag.String("namespace", "", "the namespace of every release (required)")
 	kubeconfig := flag.String("kubeconfig", "", "path of a kubeconfig; else KUBECONFIG, else the pod's ServiceAccount")
 	parent := flag.Int("parent", 0, "process id of the operator; another parent than this one means that it is gone")
+	memory := flag.Uint64("memory-limit", 0, "MiB of data that this process may take; it ends at the limit. 0: no limit")
 	flag.Parse()
-	os.Exit(start(*namespace, *kubeconfig, *parent))
+	os.Exit(start(*namespace, *kubeconfig, *parent, *memory))
 }
 
-func start(namespace, kubeconfig string, parent int) int {
+func start(namespace, kubeconfig string, parent int, memory uint64) int {
 	if namespace == "" {
 		fmt.Fprintln(os.Stderr, "odoofleet-helm-worker: --namespace is required")
 		return 2
@@ -40,6 +41,10 @@ func start(namespace, kubeconfig string, parent int) int {
 		return 1
 	}
 	debug.SetGCPercent(garbagePercent)
+	if err := limitMemory(memory << 20); err != nil {
+		fmt.Fprintln(os.Stderr, "odoofleet-helm-worker:", err)
+		return 1
+	}
 	// Standard output carries the protocol alone: whatever a library prints goes nowhere.
 	protocol := os.Stdout
 	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,19 @@ func dieWithParent(parent int) error {
 	}
 	if now := os.Getppid(); now != before || (parent != 0 && now != parent) {
 		return errors.New("the operator that started this process is gone")
+	}
+	return nil
+}
+
+// limitMemory ends this process when it takes more than so many bytes of data, before the kernel chooses whom to end: the operator and
+// its other workers live in the same pod. Go's collector works the harder the nearer the limit is. 0 is no limit.
+func limitMemory(bytes uint64) error {
+	if bytes == 0 {
+		return nil
+	}
+	debug.SetMemoryLimit(int64(bytes / 4 * 3))
+	if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: bytes, Max: bytes}); err != nil {
+		return fmt.Errorf("cannot limit the memory to %d bytes: %w", bytes, err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"os"
+	"runtime/debug"
 	"time"
 )
 
@@ -12,6 +13,14 @@ import (
 func dieWithParent(parent int) error {
 	if parent != 0 && os.Getppid() != parent {
 		return errors.New("the operator that started this process is gone")
+	}
+	return nil
+}
+
+// limitMemory makes Go's collector work the harder the nearer the limit is; elsewhere than on Linux nothing ends a process that passes it.
+func limitMemory(bytes uint64) error {
+	if bytes != 0 {
+		debug.SetMemoryLimit(int64(bytes / 4 * 3))
 	}
 	return nil
 }

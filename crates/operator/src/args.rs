@@ -50,6 +50,9 @@ pub struct RunArgs {
     /// Most Helm workers at once.
     #[arg(long, env = "ODOOFLEET_WORKERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
+    /// MiB of data that one Helm worker may take; one that takes more ends alone, and its operation has failed. 0: no limit.
+    #[arg(long, env = "ODOOFLEET_WORKER_MEMORY", default_value_t = 400)]
+    pub worker_memory: u64,
     /// Address of /metrics, /live and /ready.
     #[arg(long, env = "ODOOFLEET_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: std::net::SocketAddr,
@@ -69,6 +72,9 @@ pub struct RunArgs {
     /// Hosts from which addons may come. Default: any public host.
     #[arg(long, env = "ODOOFLEET_ALLOWED_GIT_HOSTS", value_delimiter = ',')]
     pub allowed_git_hosts: Vec<String>,
+    /// Domains in which the hosts of environments lie, of customers who name none in `spec.domains`. Default: any host.
+    #[arg(long, env = "ODOOFLEET_ALLOWED_DOMAINS", value_delimiter = ',')]
+    pub allowed_domains: Vec<String>,
     /// Host under which NodePorts are reached.
     #[arg(long, env = "ODOOFLEET_NODE_ADDRESS")]
     pub node_address: Option<String>,

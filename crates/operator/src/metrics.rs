@@ -261,13 +261,18 @@ mod tests {
     impl Metrics {
         /// Those of an operator that has found nothing yet, and its fleet.
         pub fn of_nothing() -> (Arc<Self>, Arc<SharedFleet>) {
-            let worker =
-                WorkerConfig { program: "/nonexistent".into(), namespace: "odoo".to_owned(), environment: Vec::new() };
+            let worker = WorkerConfig {
+                program: "/nonexistent".into(),
+                namespace: "odoo".to_owned(),
+                memory_limit: 0,
+                environment: Vec::new(),
+            };
             let pool =
                 Pool::new(PoolConfig { worker, size: 1, idle: Duration::from_secs(1), observe: Arc::new(|_| None) }).0;
             let settings = Settings {
                 namespace: "odoo".to_owned(),
                 allowed_git_hosts: vec![],
+                allowed_domains: vec![],
                 node_address: None,
                 max_stops: 1,
                 max_automatic_stops: 1,

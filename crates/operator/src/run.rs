@@ -126,7 +126,12 @@ fn pool_config(args: &RunArgs, fleet: &Arc<SharedFleet>) -> anyhow::Result<PoolC
         PASSED.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
     anyhow::ensure!(args.helm_worker.is_file(), "--helm-worker \"{}\" is not there", args.helm_worker.display());
     Ok(PoolConfig {
-        worker: WorkerConfig { program: args.helm_worker.clone(), namespace: args.namespace.clone(), environment },
+        worker: WorkerConfig {
+            program: args.helm_worker.clone(),
+            namespace: args.namespace.clone(),
+            memory_limit: args.worker_memory,
+            environment,
+        },
         size: usize::from(args.workers),
         idle: WORKER_IDLE,
         observe: watches::seen::observe(fleet),
@@ -137,6 +142,7 @@ fn fleet_settings(args: &RunArgs, time_zone: &TimeZone) -> FleetSettings {
     FleetSettings {
         namespace: args.namespace.clone(),
         allowed_git_hosts: args.allowed_git_hosts.clone(),
+        allowed_domains: args.allowed_domains.clone(),
         node_address: args.node_address.clone(),
         max_stops: args.max_stops,
         max_automatic_stops: usize::try_from(args.max_automatic_stops).unwrap_or(usize::MAX),

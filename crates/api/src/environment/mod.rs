@@ -63,7 +63,8 @@ pub struct OdooEnvironmentSpec {
     /// Name of this service within the customer, such as `prod`. Immutable.
     #[schemars(length(min = 1, max = 38), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub service_name: String,
-    /// Name of the Helm release, if it is not `{customer}-{serviceName}`: for releases that exist already. Immutable.
+    /// Name of the Helm release, if it is not `{customer}-{serviceName}`. It begins with the customer's name, unless a release of that name is there,
+    /// installed by somebody else. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 53), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub release_name: Option<String>,

@@ -208,6 +208,9 @@ pub struct Operation {
     pub expected_revision: i64,
     /// The operator that runs it.
     pub holder: String,
+    /// True until a worker has begun it: an operator that ends before leaves nothing behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<bool>,
     /// Generation of the spec for which it runs.
     pub generation: i64,
     /// Template version that it brings.

@@ -72,22 +72,25 @@ impl Values {
         layers.set(Layer::Input, bound_places).map_err(invalid)?;
         check_schema(version, &layers, &fed)?;
         let composed = layers.over_chart();
-        let check = check_digest(&bound, &composed, &content.odoo_version);
+        let check = check_digest(&bound, &version.chart.check_paths, &composed, &content.odoo_version);
         Ok(Self { composed, fed, fed_digests, live_paths: content.live_paths(), check })
     }
 }
 
 /// Inputs with which Odoo's pods begin.
-const BEGINNINGS: [&str; 7] = ["image", "addonsImage", "git", "modules", "odooVersion", "mail", "masterPasswordSecret"];
+const BEGINNINGS: [&str; 8] =
+    ["image", "addonsImage", "git", "allowedGitHosts", "modules", "odooVersion", "mail", "masterPasswordSecret"];
 
-/// Digest of the final values with which Odoo's pods begin. It holds no secret: those inputs only name them.
-fn check_digest(bound: &[BoundValue], composed: &Object, odoo_version: &str) -> String {
+/// Digest of the final values with which Odoo's pods begin: those of inputs, and those that the chart names beside. It holds no secret: they
+/// only name them.
+fn check_digest(bound: &[BoundValue], beside: &[ValuePath], composed: &Object, odoo_version: &str) -> String {
     let begins = |input: &str| BEGINNINGS.iter().any(|name| input.split('.').next() == Some(name));
-    let values: Vec<_> = bound
+    let of_inputs = bound
         .iter()
         .filter(|value| begins(&value.input))
-        .map(|value| json!([value.to.to_string(), value.to.get(composed)]))
-        .collect();
+        .map(|value| json!([value.to.to_string(), value.to.get(composed)]));
+    let beside = beside.iter().filter_map(|path| Some(json!([path.to_string(), path.get(composed)?])));
+    let values: Vec<_> = of_inputs.chain(beside).collect();
     digest::base32(digest::canonical(&json!([odoo_version, values])).as_bytes())
 }
 
@@ -189,11 +192,16 @@ mod tests {
             value: None,
         };
         let bound = [bound("git.customerAddons", "git.customerAddons"), bound("image", "image"), bound("size", "size")];
-        let of = |values: serde_json::Value| check_digest(&bound, values.as_object().unwrap(), "18.0");
+        let beside = [ValuePath::parse("env").unwrap()];
+        let of = |values: serde_json::Value| check_digest(&bound, &beside, values.as_object().unwrap(), "18.0");
         let before = of(json!({ "image": { "tag": "18.0-1" }, "size": "S" }));
         assert_eq!(before, of(json!({ "image": { "tag": "18.0-1" }, "size": "L", "other": 1 })));
         assert_ne!(before, of(json!({ "image": { "tag": "18.0-2" }, "size": "S" })));
         assert_ne!(before, of(json!({ "image": { "tag": "18.0-1" }, "git": { "customerAddons": [{ "ref": "v2" }] } })));
-        assert_ne!(before, check_digest(&bound, json!({ "image": { "tag": "18.0-1" } }).as_object().unwrap(), "19.0"));
+        assert_ne!(before, of(json!({ "image": { "tag": "18.0-1" }, "env": [{ "name": "A", "value": "b" }] })));
+        assert_ne!(
+            before,
+            check_digest(&bound, &beside, json!({ "image": { "tag": "18.0-1" } }).as_object().unwrap(), "19.0")
+        );
     }
 }

@@ -5,6 +5,7 @@ use odoofleet_api::environment::{Action, OdooEnvironmentStatus};
 
 use super::facts::Facts;
 use super::operation::{Known, OperationState, state_of};
+use super::references::unreserved;
 use super::status::{StatusInputs, derive};
 use super::step::{Decision, Plan, PodPurpose, Record, Step};
 use super::validate::{Validated, validate};
@@ -22,15 +23,17 @@ pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
         deletion::plan(&look)
     } else if facts.is_left_alone() {
         Plan::nothing()
-    } else if facts.is_protected() {
+    } else if !facts.is_protected() {
+        Plan::step(Step::Protect)
+    } else if let Some(secrets) = unreserved(&facts.environment, &facts.references) {
+        Plan::step(Step::Reserve(secrets))
+    } else {
         let mut noted = status.clone();
         let stop_plan = wanted.as_ref().map_or(&facts.held_plan, |wanted| &wanted.stop_plan);
         notices.extend(restart::note(&facts.environment, &mut noted, &facts.running, stop_plan));
         let plan = life::plan(&Look { status: &noted, ..look }, wanted.as_ref());
         status = noted;
         plan
-    } else {
-        Plan::step(Step::Protect)
     };
     if let (Some(failure), Ok(wanted)) = (&plan.failure, &wanted) {
         history::count(&mut status, failure, &wanted.inputs, now);
@@ -76,6 +79,14 @@ fn settle(
         (_, Some(evidence)) => &evidence.inputs,
         (_, None) => wanted.map_or("", |wanted| &wanted.inputs),
     };
+    if let Some(operation) = &mut status.operation {
+        // What another process has begun stays begun.
+        match state {
+            OperationState::Queued => operation.queued = Some(true),
+            OperationState::Running => operation.queued = None,
+            _ => {}
+        }
+    }
     history::settle(status, &state, inputs, now);
     Some(state)
 }
@@ -89,6 +100,7 @@ fn record(step: &Step, generation: i64) -> Option<Record> {
         Step::Remove(_) => (Action::RemoveData, None),
         Step::Nothing
         | Step::Protect
+        | Step::Reserve(_)
         | Step::Cancel { .. }
         | Step::DeletePod { purpose: PodPurpose::EndCheck, .. }
         | Step::Mark(_)

@@ -40,6 +40,7 @@ pub fn operation(action: Action, revision: i64) -> Operation {
         action,
         expected_revision: revision,
         holder: "h".into(),
+        queued: None,
         generation: 1,
         template: None,
         started_at: Time(Timestamp::UNIX_EPOCH),
@@ -170,6 +171,7 @@ pub fn facts(environment: OdooEnvironment) -> Facts {
                 phase: Some(CustomerPhase::Active),
                 stop: None,
                 max_environments: None,
+                domains: vec![],
                 is_deleting: false,
             }),
             unreadable_customer: false,
@@ -180,6 +182,8 @@ pub fn facts(environment: OdooEnvironment) -> Facts {
             rivals: vec![],
             rank_in_customer: 0,
             allowed_git_hosts: vec![],
+            allowed_domains: vec![],
+            hosts_elsewhere: BTreeMap::new(),
             namespace: "odoo".into(),
         },
         environment: Arc::new(environment),
@@ -225,6 +229,7 @@ pub fn version(change: impl FnOnce(&mut VersionContent)) -> VersionView {
         schema: None,
         secret_paths: vec![],
         locked_paths: vec![],
+        check_paths: vec![],
         has_dependencies: false,
     };
     VersionView {

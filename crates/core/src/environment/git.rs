@@ -4,7 +4,28 @@ use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::GitRepository;
 use url::{Host, Url};
 
+use super::references::{ObjectKind, ObjectName, ReferencedObject, References};
 use crate::finding::Finding;
+
+/// Keys of a Secret that let whoever shows them in; `known_hosts` and `ca.crt` do not.
+const CREDENTIALS: [&str; 3] = ["username", "password", "ssh-privatekey"];
+/// Key that says below which address credentials may be shown.
+const ADDRESS: &str = "url";
+
+/// Refuses credentials that do not say where they may be shown: they would go wherever the author of an environment writes.
+pub fn check_credentials(secret: &str, references: &References) -> Result<(), Finding> {
+    let object = ObjectName { kind: ObjectKind::Secret, name: secret.to_owned() };
+    let Some(ReferencedObject::Found { keys, .. }) = references.objects.get(&object) else { return Ok(()) };
+    if keys.contains_key(ADDRESS) || !CREDENTIALS.iter().any(|key| keys.contains_key(*key)) {
+        return Ok(());
+    }
+    Err(Finding::new(
+        Reason::ReferenceNotAllowed,
+        format!(
+            "Secret \"{secret}\" holds credentials of git and has no key \"{ADDRESS}\": add it, with the address below which they may be shown, such as https://git.example.com/acme"
+        ),
+    ))
+}
 
 /// Refuses URLs that are not https or ssh, carry credentials, or lead to a host that is not allowed. Without a list every
 /// public host is allowed; addresses and names that exist only inside a network are not.
@@ -107,6 +128,35 @@ mod tests {
         assert_eq!(check_one("https://gitlab.corp/a.git", &allowed), Ok(()));
         assert!(check_one("https://gitlab.corp.evil.com/a.git", &allowed).is_err());
         assert!(check_one("https://github.com/a.git", &allowed).is_err());
+    }
+
+    #[test]
+    fn credentials_say_where_they_may_be_shown() {
+        let refused = |keys: &[&str]| {
+            let mut references =
+                super::super::fixtures::facts(super::super::fixtures::environment(1, |_| ())).references;
+            let name = ObjectName { kind: ObjectKind::Secret, name: "git".into() };
+            let found = ReferencedObject::Found {
+                customer: Some("acme".into()),
+                shared: false,
+                type_: "Opaque".into(),
+                environment: None,
+                stage: None,
+                named_by_production: false,
+                generated_for: None,
+                generated_uid: None,
+                keys: keys.iter().map(|key| ((*key).to_owned(), "digest".to_owned())).collect(),
+                resource_version: "1".into(),
+            };
+            references.objects.insert(name, found);
+            check_credentials("git", &references).err().map(|finding| finding.message)
+        };
+        for keys in [&["username", "password"][..], &["password"], &["ssh-privatekey", "known_hosts"]] {
+            assert!(refused(keys).is_some_and(|told| told.contains("\"git\"") && told.contains("\"url\"")), "{keys:?}");
+        }
+        for keys in [&["username", "password", "url"][..], &["known_hosts"], &["ca.crt"]] {
+            assert_eq!(refused(keys), None, "{keys:?}");
+        }
     }
 
     #[test]

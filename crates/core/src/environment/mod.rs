@@ -3,8 +3,11 @@
 //! [`decide`] is the way in: for life and for deletion, from [`Facts`] and the present time to one [`Decision`].
 
 pub mod brake;
+#[cfg(test)]
+mod canary_tests;
 mod certificate;
 pub mod check;
+pub(crate) mod claims;
 mod compose;
 mod continuation;
 mod decide;

@@ -66,7 +66,8 @@ pub fn state_of(operation: &Operation, known: Known<'_>, now: Timestamp) -> Oper
         (Action::Unlock, Some(status), None) if !status.is_pending() => OperationState::Succeeded,
         (Action::Install | Action::Upgrade, Some(status), None) => OperationState::Failed(interrupted(status)),
         (_, _, Some(Err(failure))) => OperationState::Failed(failure.clone()),
-        (_, _, None) => OperationState::NeverHappened,
+        (_, _, None) if operation.queued == Some(true) => OperationState::NeverHappened,
+        (_, _, None) => OperationState::Failed(vanished(&operation.holder)),
     }
 }
 
@@ -85,6 +86,15 @@ fn interrupted(status: ReleaseStatus) -> Failure {
     }
 }
 
+/// What ended the operator may have been this very operation, so it counts like any failure: else it would do so again at once.
+fn vanished(holder: &str) -> Failure {
+    Failure {
+        reason: Reason::HelmFailed,
+        message: format!("operator \"{holder}\" ended while its Helm worker was at it, before anything was stored"),
+        terminal: false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixtures;
@@ -95,7 +105,7 @@ mod tests {
 
     fn operation(action: Action) -> Operation {
         let valid_until = Time(Timestamp::from_second(100).unwrap());
-        Operation { valid_until, ..fixtures::operation(action, 2) }
+        Operation { valid_until, queued: Some(true), ..fixtures::operation(action, 2) }
     }
 
     fn history(number: i64, status: ReleaseStatus) -> History {
@@ -175,6 +185,18 @@ mod tests {
             state(&operation(Action::Unlock), &history(2, S::Failed), Some(&fine), None, late),
             OperationState::Succeeded
         );
+    }
+
+    #[test]
+    fn what_a_worker_had_begun_when_its_operator_ended_has_failed() {
+        let late = Timestamp::from_second(200).unwrap();
+        let begun = Operation { queued: None, ..operation(Action::Upgrade) };
+        let now = state(&begun, &history(1, ReleaseStatus::Deployed), None, None, late);
+        assert!(
+            matches!(now, OperationState::Failed(failure) if !failure.terminal && failure.message.contains("\"h\""))
+        );
+        let now = state(&begun, &history(2, ReleaseStatus::Deployed), None, None, late);
+        assert_eq!(now, OperationState::Succeeded, "only its report is lost");
     }
 
     #[test]

@@ -36,8 +36,12 @@ pub struct References {
     pub rivals: Vec<Rival>,
     /// The environment's place among its customer's, from 0: behind those that are installed, or older.
     pub rank_in_customer: usize,
+    /// Hosts that were given to environments of other namespaces before, each with one such namespace.
+    pub hosts_elsewhere: BTreeMap<String, String>,
     /// Hosts from which addons may come; empty means any public one.
     pub allowed_git_hosts: Vec<String>,
+    /// Domains of customers who name none; empty means any.
+    pub allowed_domains: Vec<String>,
     /// Namespace.
     pub namespace: String,
 }
@@ -53,6 +57,8 @@ pub struct CustomerView {
     pub stop: Option<CustomerStop>,
     /// Most environments that it may have.
     pub max_environments: Option<i32>,
+    /// Domains in which its hosts lie; empty: those of the fleet.
+    pub domains: Vec<String>,
     /// Whether it is being deleted: nothing is installed for it any more.
     pub is_deleting: bool,
 }
@@ -115,6 +121,8 @@ pub enum ReferencedObject {
         environment: Option<String>,
         /// Label `odoofleet.dev/stage`: environments of no other stage may refer to it.
         stage: Option<String>,
+        /// Label `odoofleet.dev/named-by-production`: people need the right to Production to write it.
+        named_by_production: bool,
         /// The environment for which the operator generated it, if it did.
         generated_for: Option<String>,
         /// UID of that environment, or of a later one of the name that has deleted its release since.
@@ -217,6 +225,21 @@ pub fn named_objects(spec: &OdooEnvironmentSpec) -> Vec<ObjectName> {
     objects.sort();
     objects.dedup();
     objects
+}
+
+/// Secrets of a Production environment that somebody could write who may not change Production: they do not yet carry the label that says
+/// what they are for. None if there are none.
+pub fn unreserved(environment: &OdooEnvironment, references: &References) -> Option<Vec<String>> {
+    let referrer = Referrer::of(environment);
+    let is_open = |object: &&ObjectName| {
+        let found = references.objects.get(*object).filter(|found| found.may_be_used_by(object.kind, referrer));
+        // Shared ones are written by those alone who read them.
+        matches!(found, Some(ReferencedObject::Found { shared: false, stage: None, named_by_production: false, .. }))
+    };
+    let named = named_objects(&environment.spec);
+    let open = named.iter().filter(|object| object.kind == ObjectKind::Secret).filter(is_open);
+    let open: Vec<String> = open.map(|object| object.name.clone()).collect();
+    (referrer.stage == Stage::Production && !open.is_empty()).then_some(open)
 }
 
 /// Which of two environments came first: by creation, then by UID.

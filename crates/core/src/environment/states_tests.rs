@@ -207,6 +207,7 @@ fn step(step: &Step) -> String {
         }
         Step::DeletePod { purpose: PodPurpose::Restart, .. } => "replaces a pod".to_owned(),
         Step::DeletePod { purpose: PodPurpose::EndCheck, .. } => "removes the pod of the trial".to_owned(),
+        Step::Reserve(_) => "labels Secrets that Production names".to_owned(),
         Step::Mark(_) => "marks what is the environment's own".to_owned(),
         Step::Retain { .. } => "marks the release as retained".to_owned(),
         Step::Remove(leftovers) => {

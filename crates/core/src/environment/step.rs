@@ -14,6 +14,8 @@ pub enum Step {
     Nothing,
     /// Put our finalizer on the object: before anything is made for it.
     Protect,
+    /// Label Secrets that a Production environment names, so that only who may change Production writes them.
+    Reserve(Vec<String>),
     /// One Helm operation.
     Helm(HelmStep),
     /// Take back an operation that no worker has begun.

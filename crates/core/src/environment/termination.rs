@@ -121,7 +121,7 @@ fn clean(text: &str) -> String {
 
 /// Only what a pod can know: it must not be able to say that its customer is suspended.
 fn reason(word: &str) -> Reason {
-    const KNOWN: [Reason; 22] = [
+    const KNOWN: [Reason; 23] = [
         Reason::DatabaseUnreachable,
         Reason::DatabaseRefused,
         Reason::DatabaseConnectionsExhausted,
@@ -131,6 +131,7 @@ fn reason(word: &str) -> Reason {
         Reason::OdooVersionMismatch,
         Reason::InitialisationFailed,
         Reason::ModuleNotFound,
+        Reason::ModuleDependencyMissing,
         Reason::ModuleUpdateFailed,
         Reason::AddonRefNotFound,
         Reason::AddonUnreachable,

@@ -24,7 +24,8 @@ pub fn may_wait(written: &OdooEnvironmentStatus, next: &OdooEnvironmentStatus, s
 /// Whether both tell of the same operation, and neither of an error.
 fn is_under_way(written: &OdooEnvironmentStatus, next: &OdooEnvironmentStatus) -> bool {
     let fails = |status: &OdooEnvironmentStatus| status.phase == Some(Phase::Error);
-    written.operation.is_some() && written.operation == next.operation && !fails(written) && !fails(next)
+    let id = |status: &OdooEnvironmentStatus| status.operation.as_ref().map(|operation| operation.id.clone());
+    written.operation.is_some() && id(written) == id(next) && !fails(written) && !fails(next)
 }
 
 /// What remains when the course of an operation is left out: its release's state, and the pods that come and go.
@@ -44,6 +45,9 @@ fn without_progress(status: &OdooEnvironmentStatus) -> OdooEnvironmentStatus {
     status.message = None;
     status.replicas = None;
     status.ready_replicas = None;
+    if let Some(operation) = &mut status.operation {
+        operation.queued = None;
+    }
     for workload in &mut status.workloads {
         workload.replicas = 0;
         workload.ready_replicas = 0;

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::compose::{FedValue, Values};
 use super::references::{
-    CustomerView, HeldVersion, ObjectKind, ObjectName, ReferencedObject, References, Referrer, VersionView, hosts,
+    CustomerView, HeldVersion, ObjectKind, ObjectName, ReferencedObject, References, Referrer, VersionView,
     named_objects, names,
 };
-use super::{continuation, git};
+use super::{claims, continuation, git};
 use crate::customer::{applies_to, may_install};
 use crate::digest;
 use crate::finding::Finding;
@@ -88,7 +88,7 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
         );
         return Err(Finding::new(Reason::CustomerNotFound, message));
     };
-    check_rivals(spec, &customer_name, environment, references)?;
+    claims::check(environment, &customer_name, &release, references)?;
     if let Some(made_for) = &references.release
         && let Some(finding) = continuation::refusal(environment, release.as_str(), Some(&customer.id), made_for)
     {
@@ -110,6 +110,7 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
         master_password_secret: master,
         database_secret: &generated_secret,
         administrator_secret: administrator.map_or(generated_secret.as_str(), |reference| reference.name.as_str()),
+        allowed_git_hosts: &references.allowed_git_hosts,
         odoo_version: &version.content.odoo_version,
         postgres_major: version.content.postgres_major,
     };
@@ -156,40 +157,6 @@ fn check_name(environment: &OdooEnvironment) -> Result<(), Finding> {
     Err(Finding::new(Reason::InvalidSpec, message))
 }
 
-fn check_rivals(
-    spec: &OdooEnvironmentSpec,
-    customer: &CustomerName,
-    environment: &OdooEnvironment,
-    references: &References,
-) -> Result<(), Finding> {
-    let (_, release) = names(spec).map_err(|error| Finding::new(Reason::InvalidSpec, error.to_string()))?;
-    let hosts = hosts(spec);
-    let name = environment.metadata.name.as_deref().unwrap_or_default();
-    for rival in &references.rivals {
-        // Whoever comes back to what was retained for it.
-        if rival.retained && rival.environment == name && rival.customer == customer.as_str() {
-            continue;
-        }
-        let holder = if rival.retained { "the retained release" } else { "environment" };
-        if rival.has_release && rival.release == release.as_str() {
-            let message = format!(
-                "release name \"{release}\" is taken by {holder} \"{}\" of customer \"{}\": choose another serviceName",
-                rival.environment, rival.customer
-            );
-            let reason = if rival.retained { Reason::ReleaseOwnedByAnother } else { Reason::ReleaseNameTaken };
-            return Err(Finding::new(reason, message));
-        }
-        if let Some(host) = hosts.iter().find(|host| rival.has_hosts && rival.hosts.contains(host)) {
-            let message = format!(
-                "host \"{host}\" belongs to {holder} \"{}\": choose another host, or take it away there first",
-                rival.environment
-            );
-            return Err(Finding::new(Reason::HostTaken, message));
-        }
-    }
-    Ok(())
-}
-
 fn check_references(environment: &OdooEnvironment, references: &References) -> Result<(), Finding> {
     let spec = &environment.spec;
     let referrer = Referrer::of(environment);
@@ -203,7 +170,10 @@ fn check_references(environment: &OdooEnvironment, references: &References) -> R
             references.key_digest(&object, key)?;
         }
     }
-    Ok(())
+    let repositories = spec.git.iter().flat_map(|git| &git.customer_addons);
+    repositories
+        .filter_map(|repository| repository.credentials_secret_ref.as_ref())
+        .try_for_each(|reference| git::check_credentials(&reference.name, references))
 }
 
 /// A change of a major version is confirmed by an annotation that names it, such as `17.0→18.0`.

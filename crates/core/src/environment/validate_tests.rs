@@ -44,6 +44,7 @@ fn references(change: impl FnOnce(&mut References)) -> References {
             phase: Some(CustomerPhase::Active),
             stop: None,
             max_environments: None,
+            domains: vec![],
             is_deleting: false,
         }),
         version: Ok(version(|_| ())),
@@ -54,6 +55,8 @@ fn references(change: impl FnOnce(&mut References)) -> References {
         rivals: vec![],
         rank_in_customer: 0,
         allowed_git_hosts: vec![],
+        allowed_domains: vec![],
+        hosts_elsewhere: BTreeMap::new(),
         namespace: "odoo".into(),
     };
     change(&mut references);
@@ -67,6 +70,7 @@ fn secret(name: &str, customer: Option<&str>, type_: &str, key: &str) -> (Object
         type_: type_.into(),
         environment: None,
         stage: None,
+        named_by_production: false,
         generated_for: None,
         generated_uid: None,
         keys: BTreeMap::from([(key.to_owned(), "digest".to_owned())]),
@@ -95,8 +99,9 @@ fn a_good_environment_is_valid_and_its_values_come_from_its_inputs() {
 #[test]
 fn what_the_spec_says_wrong_is_refused_with_its_reason() {
     type Row = (fn(&mut Value), Reason);
-    let table: [Row; 10] = [
+    let table: [Row; 11] = [
         (|o| o["metadata"]["name"] = json!("n".repeat(64)), Reason::InvalidSpec),
+        (|o| o["spec"]["releaseName"] = json!("globex-prod"), Reason::InvalidSpec),
         (|o| o["spec"]["serviceName"] = json!("--post-renderer"), Reason::InvalidSpec),
         (|o| o["spec"]["values"] = json!({ "ingress": { "host": "x.cn" } }), Reason::ValueNotAllowed),
         (|o| o["spec"]["values"] = json!({ "mail": { "password": "x" } }), Reason::ValueNotAllowed),

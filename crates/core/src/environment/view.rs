@@ -77,7 +77,7 @@ fn deleting(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> View {
         Step::Helm(_) => "Helm uninstalls the release",
         Step::Remove(_) => "removing volume claims and generated Secrets",
         Step::Retain { .. } => "the release and its data are kept; creating the environment again starts it",
-        Step::Nothing | Step::Protect | Step::DeletePod { .. } | Step::LetGo => "the object goes",
+        Step::Nothing | Step::Protect | Step::Reserve(_) | Step::DeletePod { .. } | Step::LetGo => "the object goes",
     };
     view(Finding::new(Reason::Deleting, what), Standing::Progressing)
 }
@@ -171,6 +171,7 @@ fn under_way(step: &Step, wanted: Option<&Validated>) -> Option<Finding> {
         }
         Step::Nothing
         | Step::Protect
+        | Step::Reserve(_)
         | Step::Cancel { .. }
         | Step::DeletePod { purpose: PodPurpose::EndCheck, .. }
         | Step::Mark(_)

@@ -9,6 +9,7 @@ mod answers;
 mod certificates;
 mod charts;
 mod customers;
+mod elsewhere;
 mod environments;
 mod facts;
 mod objects;
@@ -39,6 +40,7 @@ use crate::template::StoredVersion;
 
 pub use affected::Affected;
 pub use answers::Answer;
+pub use elsewhere::HostClaim;
 pub use environments::EnvironmentFact;
 pub use facts::{Choice, Look};
 pub use running::{Item, ItemKey, ItemKind, PodItem, Refusal};
@@ -68,6 +70,8 @@ pub enum Change {
     Templates(Delta<Arc<OdooTemplate>>),
     /// Environments.
     Environments(Delta<Arc<OdooEnvironment>>),
+    /// Hosts of environments in other namespaces, by namespace and name.
+    Elsewhere(Delta<(String, HostClaim)>),
     /// Revisions of Helm releases that are not superseded.
     Releases(Delta<StoredRevision>),
     /// Objects of releases of one kind, other than pods.
@@ -123,6 +127,8 @@ pub struct Settings {
     pub namespace: String,
     /// Hosts from which addons may come; empty means any public one.
     pub allowed_git_hosts: Vec<String>,
+    /// Domains in which hosts lie, of customers who name none; empty means any.
+    pub allowed_domains: Vec<String>,
     /// Name under which NodePorts are reached.
     pub node_address: Option<String>,
     /// Environments that may be taken down within ten minutes without having been asked for by name.
@@ -145,6 +151,7 @@ pub struct Fleet {
     by_customer: HashMap<String, customers::Environments>,
     by_release: Index<String, String>,
     by_host: Index<String, String>,
+    elsewhere: elsewhere::Elsewhere,
     by_object: Index<ObjectName, String>,
     templates_by_object: Index<ObjectName, String>,
     releases: HashMap<String, releases::Release>,
@@ -174,6 +181,7 @@ impl Fleet {
             by_customer: HashMap::new(),
             by_release: Index::default(),
             by_host: Index::default(),
+            elsewhere: elsewhere::Elsewhere::default(),
             by_object: Index::default(),
             templates_by_object: Index::default(),
             releases: HashMap::new(),
@@ -202,6 +210,7 @@ impl Fleet {
             Change::Customers(delta) => self.apply_customers(delta, &mut affected),
             Change::Templates(delta) => self.apply_templates(delta, &mut affected),
             Change::Environments(delta) => self.apply_environments(delta, &mut affected),
+            Change::Elsewhere(delta) => self.apply_elsewhere(delta, &mut affected),
             Change::Releases(delta) => self.apply_releases(delta, &mut affected),
             Change::Items(kind, delta) => {
                 let touched = self.running.apply_items(kind, delta);

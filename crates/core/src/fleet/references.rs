@@ -7,6 +7,7 @@ use odoofleet_api::conditions::{ConditionType, Reason, find};
 use odoofleet_api::environment::{Action, OdooEnvironmentStatus, Placement};
 
 use super::{EnvironmentFact, Fleet, Kind};
+use crate::environment::claims::{is_own_name, may_use};
 use crate::environment::references::{
     CustomerView, HeldVersion, ObjectName, ReferencedObject, Rival, hosts, is_older, names,
 };
@@ -23,6 +24,7 @@ impl Fleet {
             phase: status.phase,
             stop: status.stop,
             max_environments: customer.spec.limits.as_ref().and_then(|limits| limits.environments),
+            domains: customer.spec.domains.clone(),
             is_deleting: customer.metadata.deletion_timestamp.is_some(),
         })
     }
@@ -164,12 +166,17 @@ impl Fleet {
                 return None;
             }
             let older = is_older(object, environment);
-            let other_hosts = hosts(&object.spec);
+            // What is refused holds no host and no name, however old the wish is.
+            let mut other_hosts = hosts(&object.spec);
+            other_hosts.retain(|host| {
+                self.may_use(&object.spec.customer_ref.name, host) || other.status().hosts.contains(host)
+            });
+            let is_own_name = names(&object.spec).is_ok_and(|(_, release)| is_own_name(&object.spec, &release));
             Some(Rival {
                 environment: object.metadata.name.clone().unwrap_or_default(),
                 customer: object.spec.customer_ref.name.clone(),
                 release: names(&object.spec).map(|(_, release)| release.to_string()).unwrap_or_default(),
-                has_release: owns_release(object) || (older && !owns_release(environment)),
+                has_release: owns_release(object) || (older && is_own_name && !owns_release(environment)),
                 // Who was given a host keeps it, whoever else is older.
                 has_hosts: match (
                     shares(&other.status().hosts, &own_hosts),
@@ -186,6 +193,11 @@ impl Fleet {
         let mut rivals: Vec<Rival> = others.collect();
         rivals.extend(self.retained_rivals(&own_hosts, &release));
         rivals
+    }
+
+    fn may_use(&self, customer: &str, host: &str) -> bool {
+        let own = self.customers.get(customer).map_or(&[][..], |customer| &customer.spec.domains);
+        may_use(host, if own.is_empty() { &self.settings.allowed_domains } else { own })
     }
 
     /// Retained releases that hold the name or one of the hosts.

@@ -47,6 +47,7 @@ fn inputs(content: &VersionContent, release: &ReleaseName) -> Inputs {
         master_password_secret: PLACEHOLDER,
         database_secret: PLACEHOLDER,
         administrator_secret: PLACEHOLDER,
+        allowed_git_hosts: &[],
         odoo_version: &content.odoo_version,
         postgres_major: content.postgres_major,
     };

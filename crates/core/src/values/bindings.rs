@@ -46,7 +46,7 @@ pub enum BindingError {
 }
 
 /// Names that `from` may take, or begin with.
-const INPUTS: [&str; 21] = [
+const INPUTS: [&str; 22] = [
     "customer",
     "releaseName",
     "stage",
@@ -56,6 +56,7 @@ const INPUTS: [&str; 21] = [
     "masterPasswordSecret",
     "databaseSecret",
     "administratorSecret",
+    "allowedGitHosts",
     "image",
     "addonsImage",
     "modules",
@@ -83,7 +84,7 @@ pub struct BoundValue {
 
 /// The bindings of charts/odoo, for templates that name none.
 pub fn defaults() -> Vec<Binding> {
-    const DEFAULTS: [(&str, &str); 35] = [
+    const DEFAULTS: [(&str, &str); 36] = [
         ("customer.id", "customer.id"),
         ("customer.name", "customer.name"),
         ("releaseNameOverride", "releaseName"),
@@ -101,6 +102,7 @@ pub fn defaults() -> Vec<Binding> {
         ("ingress.gateway", "ingress.gateway"),
         ("git.customerAddons", "git.customerAddons"),
         ("git.refresh", "git.refresh"),
+        ("git.allowedHosts", "allowedGitHosts"),
         ("addons.image", "addonsImage"),
         ("modules.install", "modules.install"),
         ("modules.update", "modules.update"),

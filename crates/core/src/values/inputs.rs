@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// What the operator itself decides; the rest comes from fields of the spec. For the message of a refused value.
-const OPERATOR_OWNED: [&str; 9] = [
+const OPERATOR_OWNED: [&str; 10] = [
     "customer",
     "releaseName",
     "stage",
@@ -18,6 +18,7 @@ const OPERATOR_OWNED: [&str; 9] = [
     "masterPasswordSecret",
     "databaseSecret",
     "administratorSecret",
+    "allowedGitHosts",
 ];
 
 /// Values of the standard inputs. An input that is not set is not there.
@@ -36,6 +37,8 @@ pub struct Context<'a> {
     pub database_secret: &'a str,
     /// Secret with the administrator's first password.
     pub administrator_secret: &'a str,
+    /// Hosts from which addons may come; empty means any public one.
+    pub allowed_git_hosts: &'a [String],
     /// Odoo's series.
     pub odoo_version: &'a str,
     /// PostgreSQL's major version.
@@ -60,6 +63,7 @@ impl Inputs {
         put("masterPasswordSecret", json!(context.master_password_secret));
         put("databaseSecret", json!(context.database_secret));
         put("administratorSecret", json!(context.administrator_secret));
+        put("allowedGitHosts", json!(context.allowed_git_hosts));
         put("image", to_value(&spec.image));
         put("ingress", ingress(spec.ingress.as_ref()));
         put("git", git(spec.git.as_ref()));
@@ -122,7 +126,9 @@ pub fn spec_field(input: &str) -> String {
         "databasePassword" => "nothing, the operator generates it".to_owned(),
         "databaseSecret" => "\"spec.postgresql\"".to_owned(),
         "administratorSecret" | "administratorPassword" => "\"spec.bootstrap.adminPasswordSecretRef\"".to_owned(),
-        "customer" | "releaseName" | "odooVersion" | "postgresMajor" => "nothing, the operator sets it".to_owned(),
+        "customer" | "releaseName" | "odooVersion" | "postgresMajor" | "allowedGitHosts" => {
+            "nothing, the operator sets it".to_owned()
+        }
         _ if input == "git.customerAddons" => "\"spec.git.customerAddons\"".to_owned(),
         _ => format!("\"spec.{input}\""),
     }

@@ -75,7 +75,12 @@ mod tests {
     use crate::lease::permit::Try;
 
     fn permit(config: &Config) -> Arc<Permit> {
-        let worker = WorkerConfig { program: "/nonexistent".into(), namespace: "odoo".into(), environment: vec![] };
+        let worker = WorkerConfig {
+            program: "/nonexistent".into(),
+            namespace: "odoo".into(),
+            memory_limit: 0,
+            environment: vec![],
+        };
         let nothing = PoolConfig { worker, size: 1, idle: Duration::ZERO, observe: Arc::new(|_| None) };
         let client = ungated(config).unwrap();
         Arc::new(Permit::new(client, "system", "lease", "me", Pool::new(nothing).0))

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::runtime::watcher::{Config, Event};
-use kube::{Resource, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
-use odoofleet_core::fleet::{Change, Delta, Kind};
+use odoofleet_core::fleet::{Change, Delta, HostClaim, Kind};
 use tokio::task::JoinSet;
 
 use super::follow;
@@ -19,6 +19,37 @@ pub fn start(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
     own::<OdooCustomer>(ctx, tasks, "customers", Kind::Customer, Change::Customers);
     own::<OdooTemplate>(ctx, tasks, "templates", Kind::Template, Change::Templates);
     own::<OdooEnvironment>(ctx, tasks, "environments", Kind::Environment, Change::Environments);
+    elsewhere(ctx, tasks);
+}
+
+/// Follows what other namespaces' environments were given: of them, nothing else is read.
+fn elsewhere(ctx: &Arc<Context>, tasks: &mut JoinSet<()>) {
+    let others = Config::default().fields(&format!("metadata.namespace!={}", ctx.settings.namespace));
+    let api: Api<Readable<OdooEnvironment>> = Api::all(ctx.client.clone());
+    let mut list = Vec::new();
+    follow(ctx, tasks, "environments of other namespaces", api, others, move |ctx, event| {
+        let delta = match event {
+            Event::Init => return list.clear(),
+            Event::InitApply(object) => return list.extend(claim(object)),
+            Event::InitDone => Delta::All(std::mem::take(&mut list)),
+            Event::Apply(object) => match claim(object) {
+                Some(claim) => Delta::Applied(claim),
+                None => return,
+            },
+            Event::Delete(object) => match claim(object) {
+                Some(claim) => Delta::Deleted(claim),
+                None => return,
+            },
+        };
+        ctx.fleet.apply(Change::Elsewhere(delta));
+    });
+}
+
+/// What an environment was given; none if it cannot be read, which its own operator tells.
+fn claim(object: Readable<OdooEnvironment>) -> Option<(String, HostClaim)> {
+    let Readable::Object(object) = object else { return None };
+    let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    Some((key, HostClaim::of(&object)))
 }
 
 fn own<K>(

@@ -35,6 +35,7 @@ fn found(
         type_,
         environment: all.get(labels::ENVIRONMENT).cloned(),
         stage: all.get(labels::STAGE).cloned(),
+        named_by_production: is_true(labels::NAMED_BY_PRODUCTION),
         generated_for: all.get(labels::ENVIRONMENT).filter(|_| is_true(labels::GENERATED)).cloned(),
         generated_uid: all.get(labels::ENVIRONMENT_UID).filter(|_| is_true(labels::GENERATED)).cloned(),
         keys,

@@ -202,3 +202,34 @@ fn a_restart_replaces_a_pod_only_where_the_release_is_current() {
     assert_eq!(decision.status.restart.map(|restart| restart.pods), Some(vec!["p1".to_owned()]));
     assert_eq!(decision.record.map(|record| record.action), Some(Action::Restart));
 }
+
+#[test]
+fn secrets_that_production_names_are_labelled_before_anything_is_installed() {
+    let named = |stage: &str, shared: bool, labelled: bool| {
+        let mut facts = facts(1, |facts| {
+            facts.environment = std::sync::Arc::new(environment(1, |object| {
+                object["spec"]["stage"] = json!(stage);
+                object["spec"]["ingress"] = json!({ "host": "erp.acme.cn", "tls": { "secretName": "tls" } });
+            }));
+        });
+        let name = ObjectName { kind: ObjectKind::Secret, name: "tls".into() };
+        let found = ReferencedObject::Found {
+            customer: Some("acme".into()),
+            shared,
+            type_: "kubernetes.io/tls".into(),
+            environment: None,
+            stage: None,
+            named_by_production: labelled,
+            generated_for: None,
+            generated_uid: None,
+            keys: std::collections::BTreeMap::new(),
+            resource_version: "1".into(),
+        };
+        facts.references.objects.insert(name, found);
+        matches!(look(&facts).step, Step::Reserve(names) if names == ["tls"])
+    };
+    assert!(named("Production", false, false));
+    assert!(!named("Production", false, true), "once");
+    assert!(!named("Production", true, false), "who writes a shared one can read it");
+    assert!(!named("Test", false, false));
+}

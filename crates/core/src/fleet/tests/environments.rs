@@ -82,6 +82,60 @@ fn who_was_given_a_host_keeps_it_and_the_other_is_told_when_it_is_free() {
 }
 
 #[test]
+fn a_name_or_a_host_that_an_older_one_may_not_have_is_free() {
+    let mut fleet = fleet();
+    let mut squatter =
+        json!({ "metadata": { "creationTimestamp": "2026-11-27T07:00:00Z" }, "spec": { "releaseName": "beta-b" } });
+    merge(&mut squatter, &host("erp.beta.cn"));
+    applied(&mut fleet, environment("acme-x", 1, &squatter));
+    applied(&mut fleet, environment("beta-b", 2, &host("erp.beta.cn")));
+    let rival = |fleet: &mut Fleet| facts(fleet, "beta-b", 0).references.rivals.remove(0);
+    let holds = rival(&mut fleet);
+    assert!(
+        !holds.has_release && holds.has_hosts && holds.hosts == ["erp.beta.cn"],
+        "any host is acme's to take: {holds:?}"
+    );
+    let domains = json!({ "spec": { "domains": ["acme.cn"] } });
+    fleet.apply(Change::Customers(Delta::Applied(customer(3, &domains))));
+    assert!(rival(&mut fleet).hosts.is_empty());
+}
+
+#[test]
+fn a_host_that_another_fleet_was_given_is_held_until_it_is_free() {
+    let mut fleet = fleet();
+    applied(&mut fleet, environment("acme-prod", 1, &host("a.example.com")));
+    let elsewhere = |change: Value| {
+        let mut object = environment("globex-prod", 1, &host("a.example.com"));
+        let mut spec = serde_json::to_value(&*object).unwrap();
+        merge(&mut spec, &json!({ "metadata": { "namespace": "two" } }));
+        merge(&mut spec, &change);
+        object = Arc::new(serde_json::from_value(spec).unwrap());
+        ("two/globex-prod".to_owned(), HostClaim::of(&object))
+    };
+    let given = json!({ "status": { "hosts": ["a.example.com"] } });
+    let held = |fleet: &mut Fleet| facts(fleet, "acme-prod", 0).references.hosts_elsewhere;
+    let wished = fleet.apply(Change::Elsewhere(Delta::Applied(elsewhere(json!({})))));
+    assert!(
+        wished.environments.is_empty() && held(&mut fleet).is_empty(),
+        "a wish is no claim: no operator may be there"
+    );
+    let affected = fleet.apply(Change::Elsewhere(Delta::All(vec![elsewhere(given.clone())])));
+    assert_eq!(names(&affected.environments), ["acme-prod"]);
+    assert_eq!(held(&mut fleet).get("a.example.com").map(String::as_str), Some("two"));
+    let mut both = host("a.example.com");
+    merge(&mut both, &given);
+    applied(&mut fleet, environment("acme-prod", 2, &both));
+    assert!(held(&mut fleet).is_empty(), "both were given it: the older, here by UID, keeps it");
+    let mut older = given.clone();
+    merge(&mut older, &json!({ "metadata": { "creationTimestamp": "2026-11-27T07:00:00Z" } }));
+    fleet.apply(Change::Elsewhere(Delta::Applied(elsewhere(older))));
+    assert!(!held(&mut fleet).is_empty(), "the other is older");
+    let affected = fleet.apply(Change::Elsewhere(Delta::All(vec![])));
+    assert_eq!(names(&affected.environments), ["acme-prod"], "it is free");
+    assert!(held(&mut fleet).is_empty());
+}
+
+#[test]
 fn what_was_unreadable_and_went_unseen_is_gone() {
     let mut fleet = fleet();
     applied(&mut fleet, environment("acme-a", 1, &json!({})));

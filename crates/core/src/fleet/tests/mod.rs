@@ -31,6 +31,7 @@ fn fleet() -> Fleet {
     Fleet::new(Settings {
         namespace: "odoo".into(),
         allowed_git_hosts: vec![],
+        allowed_domains: vec![],
         node_address: None,
         max_stops: 1,
         max_automatic_stops: 1,
@@ -106,6 +107,7 @@ fn secret(customer: Option<&str>, shared: bool, version: u64) -> (ObjectName, Re
         type_: "Opaque".into(),
         environment: None,
         stage: None,
+        named_by_production: false,
         generated_for: None,
         generated_uid: None,
         keys: BTreeMap::new(),

@@ -72,6 +72,7 @@ pub async fn prepare(ctx: &Context, facts: Facts, mut decision: Decision) -> Res
         action: step.action.into(),
         expected_revision: step.revision,
         holder: ctx.settings.identity.clone(),
+        queued: Some(true),
         generation: facts.generation(),
         template: wanted.as_ref().map(|wanted| TemplateStatus {
             name: wanted.version.template.clone(),
@@ -162,6 +163,7 @@ pub async fn act(ctx: &Context, facts: &Facts, decision: &Decision) -> Result<Op
                 decision.wake_at = Some(Timestamp::now());
             }
         }
+        Step::Reserve(secrets) => reserve(ctx, secrets).await?,
         Step::Scale(scaling) => {
             scale::apply(ctx, scaling).await.map_err(|(what, error)| Error::Scale(what, error))?;
         }
@@ -198,6 +200,18 @@ async fn delete_pod(ctx: &Context, facts: &Facts, name: &str, uid: &str) -> Resu
 
 fn own() -> PatchParams {
     PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// Labels Secrets. That they carry the label is told by their watch.
+async fn reserve(ctx: &Context, secrets: &[String]) -> Result<(), Error> {
+    let patch = Patch::Merge(json!({ "metadata": { "labels": { labels::NAMED_BY_PRODUCTION: "true" } } }));
+    for name in secrets {
+        match ctx.api::<Secret>().patch_metadata(name, &own(), &patch).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            result => drop(result.map_err(|error| Error::Reserve(name.clone(), error))?),
+        }
+    }
+    Ok(())
 }
 
 async fn mark(ctx: &Context, facts: &Facts, leftovers: &[Leftover]) -> Result<(), Error> {

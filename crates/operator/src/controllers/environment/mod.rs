@@ -34,6 +34,9 @@ pub enum Error {
     /// The generated Secret, or the values from Secrets.
     #[error("failed to prepare the Helm operation")]
     Prepare(#[source] kube::Error),
+    /// A Secret that Production names.
+    #[error("failed to label Secret \"{0}\", which a Production environment names")]
+    Reserve(String, #[source] kube::Error),
     /// The lease.
     #[error("failed to read the lease")]
     Permit(#[source] kube::Error),

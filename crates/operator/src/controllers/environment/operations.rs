@@ -245,6 +245,9 @@ fn failure(error: &WorkerError, place: (&str, &str, i64)) -> Failure {
     let details = if more.is_empty() { String::new() } else { format!(": {}", more.join("; ")) };
     let (environment, release, revision) = place;
     let remedy = match reason {
+        _ if error.class == ErrorClass::Died => {
+            "; the operator's log says why, perhaps that it took more memory than the operator's setting workerMemory allows".to_owned()
+        }
         Reason::WouldDeleteData => format!(
             "; nothing was changed. Take the change back, or, if this data may go: kubectl annotate oenv {environment} --overwrite {}={release}/{revision}",
             labels::ALLOW_DATA_LOSS

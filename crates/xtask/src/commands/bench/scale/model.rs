@@ -48,6 +48,7 @@ impl Model {
         let settings = Settings {
             namespace: fleet::NAMESPACE.to_owned(),
             allowed_git_hosts: Vec::new(),
+            allowed_domains: Vec::new(),
             node_address: None,
             max_stops: 20,
             max_automatic_stops: 5,
@@ -335,6 +336,7 @@ fn passwords(wanted: &Validated, version: &str) -> (ObjectName, ReferencedObject
         type_: "Opaque".to_owned(),
         environment: Some(wanted.environment.clone()),
         stage: None,
+        named_by_production: false,
         generated_for: Some(wanted.environment.clone()),
         generated_uid: Some(wanted.uid.clone()),
         keys: keys.map(|key| (key.to_owned(), "0".repeat(52))).into(),
