@@ -18,8 +18,8 @@ def run(checks, world):
         dry("operator", "odooenvironments", environment("x", "Test", annotations={"odoofleet.dev/major-upgrade": "x"})),
         dry("admin", "secrets", secret("x-odoofleet")))))
     for part in (names_secrets, names_at_every_place, names_kept, names_many, reserved.generated_secrets, reserved.reserved_secrets,
-                 reserved.operator_bound, reserved.finalizers, reserved.consents, specs.passwords, specs.passwords_kept, specs.routes,
-                 specs.examples, specs.bindings):
+                 reserved.named_by_production, reserved.operator_bound, reserved.finalizers, reserved.consents, specs.passwords, specs.passwords_kept,
+                 specs.routes, specs.examples, specs.bindings):
         checks.section(f"cluster: {part.__name__}")
         part(checks, asks, world)
 
