@@ -18,7 +18,7 @@ tools built on it say nothing; there the operator itself must look.
 {{- end -}}
 {{- if and $live (not .Values.policies.create) -}}
   {{- $suffixes := list "secrets" "reserved-secrets" "named-secrets" "named-configmaps" "production" "environment-deletion"
-      "namespace-deletion" "shared" "finalizers" "consents" "passwords" "routes" "bindings" -}}
+      "namespace-deletion" "shared" "finalizers" "consents" "passwords" "routes" "bindings" "domains" -}}
   {{- $bound := list -}}
   {{- range (lookup "admissionregistration.k8s.io/v1" "ValidatingAdmissionPolicyBinding" "" "").items -}}
     {{- $bound = append $bound .spec.policyName -}}

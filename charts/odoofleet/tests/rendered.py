@@ -6,12 +6,16 @@ import re
 import yaml
 
 FLAGS = ["NAMESPACE", "SYSTEM_NAMESPACE", "LEASE_NAME", "IDENTITY", "CHARTS_DIR", "CACHE_DIR", "HELM_WORKER", "WORKERS", "LISTEN",
-         "TIME_ZONE", "MAX_AUTOMATIC_STOPS", "MAX_STOPS", "ALLOWED_KINDS", "ALLOWED_GIT_HOSTS", "LOG_FORMAT", "NODE_ADDRESS", "SHUTDOWN_SECONDS"]
-ALL = {"operator": {"allowedGitHosts": ["git.example.com", "gitlab.example.cn:8443"], "nodeAddress": "192.0.2.1"},
+         "TIME_ZONE", "MAX_AUTOMATIC_STOPS", "MAX_STOPS", "ALLOWED_KINDS", "ALLOWED_GIT_HOSTS", "ALLOWED_DOMAINS", "LOG_FORMAT", "NODE_ADDRESS",
+         "SHUTDOWN_SECONDS"]
+ALL = {"operator": {"allowedGitHosts": ["git.example.com", "gitlab.example.cn:8443"], "allowedDomains": ["example.com", "erp.example.cn"],
+                    "nodeAddress": "192.0.2.1"},
        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
                    "prometheusRule": {"enabled": True, "runbookUrl": "https://example.com/runbooks/"}}}
 
-POLICIES = ["bindings", "consents", "environment-deletion", "finalizers", "named-configmaps", "named-secrets", "namespace-deletion", "operator",
+# Those that no request has.
+VERBS = {"operate-production", "share", "assign-domains", "feed", "reconcile"}
+POLICIES = ["bindings", "consents", "domains", "environment-deletion", "finalizers", "named-configmaps", "named-secrets", "namespace-deletion", "operator",
             "passwords", "production", "reserved-secrets", "routes", "secrets", "shared"]
 
 
@@ -84,12 +88,13 @@ def environment_variables(checks, helm, chart):
     checks.equal(env["ODOOFLEET_IDENTITY"]["valueFrom"], {"fieldRef": {"fieldPath": "metadata.name"}}, "--identity")
     checks.equal(env["ODOOFLEET_LISTEN"]["value"], "0.0.0.0:8080", "--listen")
     checks.equal(env["ODOOFLEET_ALLOWED_GIT_HOSTS"]["value"], "git.example.com,gitlab.example.cn:8443", "--allowed-git-hosts")
+    checks.equal(env["ODOOFLEET_ALLOWED_DOMAINS"]["value"], "example.com,erp.example.cn", "--allowed-domains")
     kinds = env["ODOOFLEET_ALLOWED_KINDS"]["value"].split(",")
     checks.equal(kinds[:2] + kinds[-1:], ["v1/ConfigMap", "v1/Secret", "cert-manager.io/v1/Certificate"], "--allowed-kinds")
     checks.equal(env["ODOOFLEET_SHUTDOWN_SECONDS"]["value"], "300", "--shutdown-seconds leaves half a minute of the grace period")
     checks.that(all(isinstance(e.get("value", ""), str) for e in env.values()), "values of variables are strings")
     checks.equal({f"ODOOFLEET_{f}" for f in FLAGS} - set(env_of(helm.objects(chart))),
-                 {"ODOOFLEET_ALLOWED_GIT_HOSTS", "ODOOFLEET_NODE_ADDRESS"}, "an empty value leaves its flag out")
+                 {"ODOOFLEET_ALLOWED_GIT_HOSTS", "ODOOFLEET_ALLOWED_DOMAINS", "ODOOFLEET_NODE_ADDRESS"}, "an empty value leaves its flag out")
 
 
 def rights(checks, helm, chart):
@@ -168,6 +173,15 @@ def people(checks, helm, chart):
     names = {o["metadata"]["name"] for o in find(helm.objects(chart, release="other"), "ClusterRole")}
     checks.equal(names, {"odoofleet-viewer", "odoofleet-operator", "odoofleet-support", "odoofleet-admin", "other-odoofleet-controller"},
                  "the roles for people have fixed names, the operator's follows the release")
+    holders = {}
+    for role in [o for o in helm.objects(chart, ALL) if o["kind"] in ("Role", "ClusterRole")]:
+        for rule in role["rules"]:
+            for verb in VERBS & set(rule["verbs"]):
+                holders.setdefault(verb, set()).add((role["metadata"]["name"], *rule["resources"]))
+    checks.equal(holders, {
+        "operate-production": {("odoofleet-admin", "odooenvironments")}, "share": {("odoofleet-admin", "odoocustomers")},
+        "assign-domains": {("odoofleet-admin", "odoocustomers")}, "feed": {("odoofleet-admin", "secrets", "configmaps")},
+        "reconcile": {("odoofleet-controller", "odooenvironments")}}, "who has the verbs that policies ask for")
 
 
 def switches(checks, helm, chart):
@@ -338,6 +352,9 @@ def schema(checks, helm, chart):
         {"typo": 1}, {"image": {"tga": "x"}}, {"replicas": -1}, {"replicas": "two"}, {"watchNamespace": "Odoo"}, {"watchNamespace": ""},
         {"image": {"digest": "latest"}}, {"image": {"pullPolicy": "Sometimes"}}, {"operator": {"workers": 0}},
         {"operator": {"logFormat": "xml"}}, {"operator": {"allowedGitHosts": ["https://git.example.com"]}}, {"operator": {"port": 80}},
+        {"operator": {"allowedDomains": ["*.example.com"]}}, {"operator": {"allowedDomains": ["https://example.com"]}},
+        {"operator": {"allowedDomains": ["localhost"]}}, {"operator": {"allowedDomains": ["Example.com"]}}, {"operator": {"allowedDomains": [""]}},
+        {"operator": {"allowedDomains": "example.com"}},
         {"operator": {"cacheDir": "relative"}}, {"securityContext": {"runAsUser": 0}}, {"securityContext": {"privileged": True}},
         {"allowedKinds": []}, {"extraAllowedKinds": [{"apiVersion": "v1", "kind": "Pod", "resource": "*"}]},
         {"extraAllowedKinds": [{"apiVersion": "v1", "kind": "Pod", "resource": "pods/exec"}]},

@@ -1,9 +1,12 @@
 """What is the operator's or Production's alone: generated and reserved Secrets, finalizers, consent, and the operator's own limits."""
+import contextlib
+
 from admission import CONSENTS, Asks, allowed, denied, environment, refused, secret
 from lib import until
 
 MINE = {"odoofleet.dev/customer": "acme"}
 STAGE, ENVIRONMENT, GENERATED = "odoofleet.dev/stage", "odoofleet.dev/environment", "odoofleet.dev/generated"
+NAMED = "odoofleet.dev/named-by-production"
 FINALIZER = "odoofleet.dev/cleanup"
 VERB = "operate-production on odooenvironments.odoofleet.dev"
 
@@ -53,26 +56,71 @@ def reserved_secrets(checks, asks, world):
         allowed(checks, asks["operator"].create("secrets", body), f"operator makes one for {stage}")
         allowed(checks, asks["operator"].replace("secrets", body), f"and replaces it")
         denied(checks, asks["operator"].replace("secrets", secret(f"of-{stage.lower()}", MINE | {STAGE: "Production"})), "but not for Production")
-    reader = secret("read", MINE | {STAGE: "Production"})
-    world.kubectl.ok("-n", world.namespace, "delete", "rolebinding", "gitops-production")
-    try:
-        wait_refused(asks["gitops"], reader)
-        denied(checks, asks["gitops"].create("secrets", reader, dry=True), "reading Secrets is not enough", "is reserved", VERB)
-    finally:
-        world.kubectl.ok("-n", world.namespace, "create", "rolebinding", "gitops-production", "--role=operate",
-                         f"--serviceaccount={world.system}:gitops")
+    with reading_alone(asks, world):
+        for labels in ({STAGE: "Production"}, {STAGE: "Production", NAMED: "true"}):
+            body = secret("read", MINE | labels)
+            denied(checks, asks["gitops"].create("secrets", body, dry=True), f"reading Secrets is not enough: {labels}", "is reserved", VERB)
     # The verb may be bound to one environment's name; then it counts for this one's Secrets.
     world.kubectl.ok("-n", world.namespace, "create", "role", "one", "--verb=operate-production", "--resource=odooenvironments.odoofleet.dev",
                      "--resource-name=acme-prod")
     world.kubectl.ok("-n", world.namespace, "create", "rolebinding", "one", "--role=one", f"--serviceaccount={world.system}:feeder")
     until("the verb holds", lambda: asks["feeder"].replace("secrets", secret("of-both", MINE | {ENVIRONMENT: "acme-prod", STAGE: "Production"}))[0] == 200)
     denied(checks, asks["feeder"].replace("secrets", secret("of-both", MINE | {ENVIRONMENT: "globex-prod"})), "to another environment", "is reserved")
+    allowed(checks, asks["controller"].patch("secrets", "of-both", {"metadata": {"labels": {NAMED: "true"}}}), "it is named by its environment")
+    for named in ({NAMED: "true"}, {}):
+        body = secret("of-both", MINE | {ENVIRONMENT: "acme-prod", STAGE: "Production"} | named)
+        allowed(checks, asks["feeder"].replace("secrets", body), f"which changes nothing: {named}")
+    allowed(checks, asks["senior"].create("secrets", secret("of-all", MINE | {NAMED: "true"})), "one that any Production may name")
+    denied(checks, asks["feeder"].replace("secrets", secret("of-all", MINE | {ENVIRONMENT: "acme-prod"})), "one environment does not take it", VERB)
     denied(checks, asks["feeder"].replace("secrets", secret("of-stage", MINE | {STAGE: "Production"})), "one of all Production", "is reserved")
     world.kubectl.ok("-n", world.namespace, "delete", "rolebinding", "one")
 
 
-def wait_refused(asking, body):
-    until("the verb is taken back", lambda: refused(asking.create("secrets", body, dry=True)))
+@contextlib.contextmanager
+def reading_alone(asks, world):
+    """Takes the verb from gitops, which leaves it a reader of Secrets, as what renews them is."""
+    world.kubectl.ok("-n", world.namespace, "delete", "rolebinding", "gitops-production")
+    try:
+        until("the verb is taken back", lambda: refused(asks["gitops"].create("secrets", secret("read", MINE | {STAGE: "Production"}), dry=True)))
+        yield
+    finally:
+        world.kubectl.ok("-n", world.namespace, "create", "rolebinding", "gitops-production", "--role=operate",
+                         f"--serviceaccount={world.system}:gitops")
+
+
+def named_by_production(checks, asks, world):
+    """Production may name Secrets that say nothing of it; from then on they are Production's, too."""
+    named, words = MINE | {NAMED: "true"}, ('a Production environment is made of Secret "of-name"', VERB, "the right to get this Secret")
+    mark = lambda user, value="true": asks[user].patch("secrets", "of-name", {"metadata": {"labels": {NAMED: value}}})
+    operator = lambda labels, data=None: asks["operator"].replace("secrets", secret("of-name", labels, data=data))
+    denied(checks, asks["operator"].create("secrets", secret("of-name", named), dry=True), "operator makes one with the label", *words)
+    allowed(checks, asks["operator"].create("secrets", secret("of-name", MINE)), "operator makes one without")
+    allowed(checks, operator(MINE, {"k": "eA=="}), "and replaces it")
+    denied(checks, operator(named), "operator sets the label", *words)
+    allowed(checks, mark("controller"), "the operator sets the label")
+    for labels, what in ((named, "replaces it"), (MINE, "takes the label off"), (MINE | {NAMED: "false"}, "changes the label"),
+                         (MINE | {STAGE: "Test"}, "makes it a Test's")):
+        denied(checks, operator(labels, {"k": "eQ=="}), f"operator {what}", *words)
+    stored = world.root.call("GET", asks["root"].path("secrets", "of-name"))[1]
+    checks.equal((stored["data"], stored["metadata"]["labels"]), ({"k": "eA=="}, named), "it is as it was")
+    for user in ("senior", "admin", "gitops"):
+        allowed(checks, asks[user].replace("secrets", secret("of-name", named)), f"{user} replaces it")
+        allowed(checks, asks[user].create("secrets", secret("of-name-2", named), dry=True), f"{user} makes one with the label")
+        allowed(checks, asks[user].replace("secrets", secret("of-name", MINE)), f"{user} takes the label off")
+        allowed(checks, operator(MINE), "then it is nobody's")
+        allowed(checks, mark("controller"), "the operator sets the label again")
+    with reading_alone(asks, world):
+        allowed(checks, asks["gitops"].replace("secrets", secret("of-name", named, data={"k": "eA=="})), "who reads Secrets renews it")
+        allowed(checks, mark("gitops", None), "and takes the label off")
+        allowed(checks, mark("gitops"), "and sets it")
+        allowed(checks, asks["gitops"].create("secrets", secret("of-name-2", named), dry=True), "and makes one with the label")
+    # The right to get may be that to one Secret.
+    denied(checks, asks["feeder"].replace("secrets", secret("of-name", named)), "who may not read this one", *words)
+    world.kubectl.ok("-n", world.namespace, "create", "role", "renew", "--verb=get", "--resource=secrets", "--resource-name=of-name")
+    world.kubectl.ok("-n", world.namespace, "create", "rolebinding", "renew", "--role=renew", f"--serviceaccount={world.system}:feeder")
+    until("this one may be read", lambda: asks["feeder"].replace("secrets", secret("of-name", named))[0] == 200)
+    denied(checks, asks["feeder"].create("secrets", secret("of-name-2", named), dry=True), "another one", 'made of Secret "of-name-2"', VERB)
+    world.kubectl.ok("-n", world.namespace, "delete", "rolebinding", "renew")
 
 
 def operator_bound(checks, asks, world):

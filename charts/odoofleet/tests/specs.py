@@ -1,8 +1,9 @@
-"""What a spec may not say: passwords in plain text, orders to other controllers; and where roles may be bound."""
+"""What a spec may not say: passwords in plain text, orders to other controllers, domains that nobody gave; and where roles may be bound."""
 import yaml
 
 from admission import allowed, denied, environment, refused
 from lib import until
+from reserved import customer
 
 OF_EVERYBODY = "which everybody reads who reads this object"
 
@@ -85,6 +86,43 @@ def routes(checks, asks, world):
         checks.that(answer[0] == 422 and "spec.ingress.aliases" in answer[1].get("message", ""), f"refused: alias {alias[:30]}", answer)
     allowed(checks, patch({"ingress": {"aliases": ["shop.acme.example", "xn--fiq228c.example"]}}), "good aliases")
     asks["root"].delete("odooenvironments", "routes")
+
+
+def domains(checks, asks, world):
+    """Which hosts the operator serves for a customer is not its author's to say."""
+    verb = "assign-domains on odoocustomers.odoofleet.dev"
+    with_domains, plain = customer("domains", domains=["acme.cn", "acme.example.com"]), customer("domains")
+    for user in ("operator", "senior", "feeder", "gitops"):
+        denied(checks, asks[user].create("odoocustomers", with_domains, dry=True), f"{user} makes a customer with domains",
+               "spec.domains", 'the hosts of customer "domains"', verb, "which the role odoofleet-admin has", "allowedDomains")
+        for body in (plain, customer("domains", domains=[])):
+            allowed(checks, asks[user].create("odoocustomers", body, dry=True), f"{user} makes a customer without: {body['spec']}")
+    allowed(checks, asks["admin"].create("odoocustomers", with_domains, dry=True), "admin makes a customer with domains")
+    change = lambda user, domains, dry=True: asks[user].patch("odoocustomers", "domains", {"spec": {"domains": domains}}, dry=dry)
+    others = {"metadata": {"labels": {"a": "b"}}, "spec": {"displayName": "Acme", "lifecycle": "Suspended"}}
+    allowed(checks, asks["operator"].create("odoocustomers", plain), "operator makes a customer")
+    denied(checks, change("operator", ["acme.cn"]), "operator gives it domains", verb, "Everything else")
+    for nothing in ([], None):
+        allowed(checks, change("operator", nothing), f"{nothing} is as before")
+    allowed(checks, change("admin", ["acme.cn"], dry=False), "admin gives it domains")
+    for user in ("operator", "gitops"):
+        for value in (["acme.cn", "acme.com"], ["acme.com"], [], None):
+            denied(checks, change(user, value), f"{user} changes them to {value}", "spec.domains", verb)
+        allowed(checks, change(user, ["acme.cn"]), f"{user} leaves them as they are")
+        allowed(checks, asks[user].patch("odoocustomers", "domains", others), f"{user} changes all but them")
+    denied(checks, asks["operator"].patch("odoocustomers", "domains", others | {"spec": {"domains": ["acme.com"], "lifecycle": "Active"}}), "both at once", verb)
+    for value in (["acme.com"], [], None, ["acme.cn", "acme.com"]):
+        allowed(checks, change("admin", value), f"admin changes them to {value}")
+    world.kubectl.ok("-n", world.namespace, "create", "role", "domains", "--verb=assign-domains", "--resource=odoocustomers.odoofleet.dev",
+                     "--resource-name=domains")
+    world.kubectl.ok("-n", world.namespace, "create", "rolebinding", "domains", "--role=domains", f"--serviceaccount={world.system}:feeder")
+    until("the verb holds", lambda: change("feeder", ["acme.com"])[0] == 200)
+    denied(checks, asks["feeder"].create("odoocustomers", customer("others", domains=["acme.cn"]), dry=True), "one customer's verb, another customer", verb)
+    world.kubectl.ok("-n", world.namespace, "delete", "rolebinding", "domains")
+    for domain in ("*.acme.cn", "ACME.cn", "acme", "acme.cn.", ".acme.cn", "acme.cn/x", ""):
+        answer = change("admin", [domain])
+        checks.that(answer[0] == 422 and "spec.domains" in answer[1].get("message", ""), f"refused: domain {domain!r}", answer)
+    allowed(checks, asks["operator"].delete("odoocustomers", "domains"), "operator deletes a customer that has domains")
 
 
 def examples(checks, asks, world):

@@ -3,6 +3,7 @@ import reserved
 import specs
 from admission import Asks, allowed, denied, environment, refused, secret
 from lib import Api, until
+from reserved import customer
 from specs import at
 
 
@@ -16,10 +17,11 @@ def run(checks, world):
         dry("admin", "odooenvironments", at("x", "mail.password", "x")),
         dry("admin", "odooenvironments", at("x", "ingress.annotations", {"x": "x"})),
         dry("operator", "odooenvironments", environment("x", "Test", annotations={"odoofleet.dev/major-upgrade": "x"})),
+        dry("operator", "odoocustomers", customer("x", domains=["acme.cn"])),
         dry("admin", "secrets", secret("x-odoofleet")))))
     for part in (names_secrets, names_at_every_place, names_kept, names_many, reserved.generated_secrets, reserved.reserved_secrets,
-                 reserved.operator_bound, reserved.finalizers, reserved.consents, specs.passwords, specs.passwords_kept, specs.routes,
-                 specs.examples, specs.bindings):
+                 reserved.named_by_production, reserved.operator_bound, reserved.finalizers, reserved.consents, specs.passwords, specs.passwords_kept,
+                 specs.routes, specs.domains, specs.examples, specs.bindings):
         checks.section(f"cluster: {part.__name__}")
         part(checks, asks, world)
 

@@ -36,6 +36,10 @@
 - name: ODOOFLEET_ALLOWED_GIT_HOSTS
   value: {{ join "," . | quote }}
 {{- end }}
+{{- with .Values.operator.allowedDomains }}
+- name: ODOOFLEET_ALLOWED_DOMAINS
+  value: {{ join "," . | quote }}
+{{- end }}
 # Half a minute less than the pod has: time to give the Lease back.
 - name: ODOOFLEET_SHUTDOWN_SECONDS
   value: {{ sub .Values.terminationGracePeriodSeconds 30 | quote }}
