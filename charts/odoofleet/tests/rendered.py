@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-FLAGS = ["NAMESPACE", "SYSTEM_NAMESPACE", "LEASE_NAME", "IDENTITY", "CHARTS_DIR", "CACHE_DIR", "HELM_WORKER", "WORKERS", "LISTEN",
+FLAGS = ["NAMESPACE", "SYSTEM_NAMESPACE", "LEASE_NAME", "IDENTITY", "CHARTS_DIR", "CACHE_DIR", "HELM_WORKER", "WORKERS", "WORKER_MEMORY", "LISTEN",
          "TIME_ZONE", "MAX_AUTOMATIC_STOPS", "MAX_STOPS", "ALLOWED_KINDS", "ALLOWED_GIT_HOSTS", "ALLOWED_DOMAINS", "LOG_FORMAT", "NODE_ADDRESS",
          "SHUTDOWN_SECONDS"]
 ALL = {"operator": {"allowedGitHosts": ["git.example.com", "gitlab.example.cn:8443"], "allowedDomains": ["example.com", "erp.example.cn"],

@@ -22,6 +22,8 @@
   value: {{ .Values.operator.helmWorker | quote }}
 - name: ODOOFLEET_WORKERS
   value: {{ .Values.operator.workers | int | quote }}
+- name: ODOOFLEET_WORKER_MEMORY
+  value: {{ .Values.operator.workerMemory | int | quote }}
 - name: ODOOFLEET_LISTEN
   value: {{ printf "0.0.0.0:%d" (.Values.operator.port | int) | quote }}
 - name: ODOOFLEET_TIME_ZONE

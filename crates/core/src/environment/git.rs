@@ -1,5 +1,7 @@
 //! Which git URLs may be used.
 
+use std::collections::BTreeSet;
+
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::GitRepository;
 use url::{Host, Url};
@@ -53,8 +55,7 @@ fn check_one(text: &str, allowed_hosts: &[String]) -> Result<(), Finding> {
         return refuse("must not start host or user with \"-\"");
     }
     if !allowed_hosts.is_empty() {
-        let allowed = allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(&name));
-        return if allowed {
+        return if allowed_hosts.iter().any(|allowed| allows(allowed, &name, url.port_or_known_default())) {
             Ok(())
         } else {
             refuse(&format!("leads to \"{name}\"; allowed are: {}", allowed_hosts.join(", ")))
@@ -67,6 +68,25 @@ fn check_one(text: &str, allowed_hosts: &[String]) -> Result<(), Finding> {
             "leads to \"{name}\", which is not a public host: the operator's setting allowedGitHosts can allow it"
         ))
     }
+}
+
+/// Host and port of a list's entry; without a port it means any.
+fn host_and_port(allowed: &str) -> (&str, Option<u16>) {
+    match allowed.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) => (host, Some(port)),
+        _ => (allowed, None),
+    }
+}
+
+fn allows(allowed: &str, host: &str, port: Option<u16>) -> bool {
+    let (allowed, only) = host_and_port(allowed);
+    allowed.eq_ignore_ascii_case(host) && (only.is_none() || only == port)
+}
+
+/// The hosts of a list, for those who know no ports.
+pub fn hosts(allowed: &[String]) -> Vec<String> {
+    let hosts: BTreeSet<String> = allowed.iter().map(|entry| host_and_port(entry).0.to_ascii_lowercase()).collect();
+    hosts.into_iter().collect()
 }
 
 fn is_public(host: &Host<&str>) -> bool {
@@ -128,6 +148,10 @@ mod tests {
         assert_eq!(check_one("https://gitlab.corp/a.git", &allowed), Ok(()));
         assert!(check_one("https://gitlab.corp.evil.com/a.git", &allowed).is_err());
         assert!(check_one("https://github.com/a.git", &allowed).is_err());
+        let with_port = ["GitLab.corp:8443".to_owned()];
+        assert_eq!(check_one("https://gitlab.corp:8443/a.git", &with_port), Ok(()));
+        assert!(check_one("https://gitlab.corp/a.git", &with_port).is_err());
+        assert_eq!(hosts(&[&with_port[..], &allowed].concat()), ["gitlab.corp"]);
     }
 
     #[test]

@@ -104,13 +104,14 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
     let master =
         spec.master_password_secret_ref.as_ref().map_or(generated_secret.as_str(), |reference| reference.name.as_str());
     let administrator = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());
+    let allowed_git_hosts = git::hosts(&references.allowed_git_hosts);
     let context = InputContext {
         customer_id: &customer.id,
         release: &release,
         master_password_secret: master,
         database_secret: &generated_secret,
         administrator_secret: administrator.map_or(generated_secret.as_str(), |reference| reference.name.as_str()),
-        allowed_git_hosts: &references.allowed_git_hosts,
+        allowed_git_hosts: &allowed_git_hosts,
         odoo_version: &version.content.odoo_version,
         postgres_major: version.content.postgres_major,
     };
