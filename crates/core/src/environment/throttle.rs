@@ -7,14 +7,25 @@ use odoofleet_api::environment::{OdooEnvironmentStatus, Phase};
 /// Progress is written at most this often. Most operations are over sooner, and their end is told at once.
 pub const PACE: Duration = Duration::from_secs(1);
 
-/// How long a status may still wait to be written, when the last was written `since` ago. Only progress waits, and that a new
+/// How long it is since things happened to a status.
+#[derive(Debug, Clone, Copy)]
+pub struct Since {
+    /// It was written, if this process has written it.
+    pub written: Option<Duration>,
+    /// What is to be told came to differ from what is written.
+    pub differs: Duration,
+}
+
+/// How long a status may still wait to be written. While an operation is under way, what has come up within the last second waits: under a
+/// rollout, operations wait for long and are over within the second, and their end is told at once. Else the last writing counts. Only progress waits, and that a new
 /// generation was seen, and what an announced operation brings about: never an error, an operation's begin or end, a result, a
 /// failure, or, with no operation under way, a phase or the state of a condition.
-pub fn may_wait(written: &OdooEnvironmentStatus, next: &OdooEnvironmentStatus, since: Duration) -> Option<Duration> {
+pub fn may_wait(written: &OdooEnvironmentStatus, next: &OdooEnvironmentStatus, since: Since) -> Option<Duration> {
     // What is written already waits for nothing.
     if written == next {
         return None;
     }
+    let since = if written.operation.is_some() { since.differs } else { since.written? };
     let rest = PACE.checked_sub(since).filter(|rest| !rest.is_zero())?;
     let progress = without_progress(written) == without_progress(next);
     let course = || is_under_way(written, next) && without_course(written) == without_course(next);
@@ -87,13 +98,18 @@ mod tests {
         }
     }
 
+    /// Written and different for so long.
+    fn at(since: Duration) -> Since {
+        Since { written: Some(since), differs: since }
+    }
+
     #[test]
     fn progress_waits_for_the_rest_of_the_pace_and_no_longer() {
         let (written, next) = (pending("scheduling"), pending("pulling the image"));
-        let wait = |since| may_wait(&written, &next, since);
+        let wait = |since| may_wait(&written, &next, at(since));
         assert_eq!(wait(Duration::from_millis(50)), Some(Duration::from_millis(950)));
         assert_eq!(wait(PACE), None);
-        assert_eq!(may_wait(&written, &written, Duration::ZERO), None, "nothing is to be written");
+        assert_eq!(may_wait(&written, &written, at(Duration::ZERO)), None, "nothing is to be written");
         assert_eq!(wait(Duration::from_secs(9)), None);
     }
 
@@ -101,9 +117,27 @@ mod tests {
     fn a_generation_of_which_nothing_else_is_to_be_told_waits() {
         let written = pending("waiting for the pods");
         let next = OdooEnvironmentStatus { observed_generation: Some(2), ..written.clone() };
-        assert_eq!(may_wait(&written, &next, Duration::from_millis(100)), Some(Duration::from_millis(900)));
+        assert_eq!(may_wait(&written, &next, at(Duration::from_millis(100))), Some(Duration::from_millis(900)));
         let next = OdooEnvironmentStatus { phase: Some(Phase::Error), ..next };
-        assert_eq!(may_wait(&written, &next, Duration::from_millis(100)), None);
+        assert_eq!(may_wait(&written, &next, at(Duration::from_millis(100))), None);
+    }
+
+    #[test]
+    fn under_an_operation_progress_waits_although_nothing_was_written_for_long() {
+        let since = Since { written: Some(Duration::from_mins(1)), differs: Duration::from_millis(10) };
+        let next = |written: &OdooEnvironmentStatus| {
+            let message = Some("Helm upgrades revision 2 since 12:00".to_owned());
+            OdooEnvironmentStatus { message, ..written.clone() }
+        };
+        let idle = pending("waits for a free Helm worker");
+        assert_eq!(may_wait(&idle, &next(&idle), since), None);
+        assert_eq!(may_wait(&idle, &next(&idle), Since { written: None, ..since }), None, "nobody wrote yet");
+        let operation = Some(fixtures::operation(Action::Upgrade, 2));
+        let queued = OdooEnvironmentStatus { operation, ..idle };
+        assert_eq!(may_wait(&queued, &next(&queued), since), Some(Duration::from_millis(990)));
+        let mut begun = next(&queued);
+        begun.operation.as_mut().unwrap().queued = Some(true);
+        assert!(may_wait(&queued, &begun, since).is_some(), "that a worker has begun it is progress");
     }
 
     #[test]
@@ -113,7 +147,7 @@ mod tests {
         let change = |change: fn(&mut OdooEnvironmentStatus)| {
             let mut next = written.clone();
             change(&mut next);
-            may_wait(&written, &next, Duration::from_millis(250))
+            may_wait(&written, &next, at(Duration::from_millis(250)))
         };
         let rest = Duration::from_millis(750);
         let release = |next: &mut OdooEnvironmentStatus| next.release = Some(ReleaseStatus::default());
@@ -131,7 +165,7 @@ mod tests {
         let change = |change: fn(&mut OdooEnvironmentStatus)| {
             let mut next = pending("more");
             change(&mut next);
-            may_wait(&written, &next, Duration::ZERO)
+            may_wait(&written, &next, at(Duration::ZERO))
         };
         assert!(change(|_| ()).is_some());
         assert_eq!(change(|next| next.phase = Some(Phase::Error)), None);
