@@ -14,5 +14,6 @@ mod database;
 mod handbook;
 mod odoo;
 mod prepare;
+mod reports;
 
 type Result = anyhow::Result<()>;

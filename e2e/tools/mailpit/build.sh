@@ -5,6 +5,8 @@
 set -eu
 work=$1 out=$2
 cd "$(dirname "$0")"
+# A module that nothing has fetched yet lies nowhere.
+go mod download github.com/axllent/mailpit
 source=$(go list -m -f '{{.Dir}}' github.com/axllent/mailpit)
 version=$(go list -m -f '{{.Version}}' github.com/axllent/mailpit)
 cp -R "$source" "$work"
