@@ -17,7 +17,7 @@ const RUSTSEC: &str = "https://github.com/RustSec/advisory-db";
 /// The database of Go modules.
 const GO: &str = "https://vuln.go.dev";
 /// The first fetch of a database is some megabytes.
-const FETCHED_WITHIN: Duration = Duration::from_mins(1);
+const FETCHED_WITHIN: Duration = Duration::from_secs(30);
 /// One small file.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 /// A database that knows nothing of the last three months leaves a gap. It is cargo-deny's limit, too.
@@ -63,7 +63,7 @@ pub fn rustsec(cargo_deny: &Path, run_in: &Path) -> Result<Database> {
     }
     let said = match exec::within(&mut fetch, FETCHED_WITHIN)? {
         Some(output) if output.status.success() => None,
-        Some(output) => Some(last_line(&String::from_utf8_lossy(&output.stderr))),
+        Some(output) => Some(reason(&String::from_utf8_lossy(&output.stderr))),
         None => Some(format!("no answer within {} s", FETCHED_WITHIN.as_secs())),
     };
     match (said, copy) {
@@ -130,8 +130,11 @@ pub fn today() -> Date {
     jiff::Zoned::now().date()
 }
 
-fn last_line(said: &str) -> String {
-    said.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing").to_owned()
+/// Why git failed: its first fatal line, before what it advises; else the last thing that was said.
+fn reason(said: &str) -> String {
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let fatal = lines.clone().find(|line| line.starts_with("fatal: "));
+    fatal.or_else(|| lines.next_back()).unwrap_or("it said nothing").to_owned()
 }
 
 #[cfg(test)]
@@ -169,8 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_the_last_thing_that_was_said() {
-        assert_eq!(last_line("Cloning\nfatal: no such host\n\n"), "fatal: no such host");
-        assert_eq!(last_line(" \n"), "it said nothing");
+    fn the_reason_is_what_git_calls_fatal() {
+        let said = "Cloning\nfatal: it is no repository\nfatal: cannot read\n\nMake sure that you may.\n";
+        assert_eq!(reason(said), "fatal: it is no repository");
+        assert_eq!(reason("Fetching\nfailed to spawn git\n"), "failed to spawn git");
+        assert_eq!(reason(" \n"), "it said nothing");
     }
 }

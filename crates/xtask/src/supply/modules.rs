@@ -1,6 +1,7 @@
 //! The Go modules that are linked into the Helm worker.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,10 +42,10 @@ struct Module {
     replace: Option<Box<Module>>,
 }
 
-/// A file that looks like a licence, as our `e2e/tools/licenses` tells it.
+/// What our `e2e/tools/licenses` tells of a file.
 #[derive(Deserialize)]
 struct Found {
-    folder: PathBuf,
+    file: PathBuf,
     licenses: Vec<String>,
     percent: f64,
 }
@@ -54,10 +55,15 @@ pub fn worker(version: &str) -> Result<Program> {
     let fields = "-json=ImportPath,Dir,Imports,Module";
     let packages: Vec<Package> = stream(&exec::output(go().args(["list", "-deps", fields, "."]))?)?;
     let folders: BTreeSet<&Path> = packages.iter().flat_map(folders).collect();
-    let list: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let mut files = Vec::new();
+    for folder in folders {
+        let entries = fs::read_dir(folder).with_context(|| format!("cannot read {:?}", folder.display()))?;
+        let named = entries.flatten().map(|entry| entry.path()).filter(|path| is_license(path) && path.is_file());
+        files.extend(named.map(|path| path.display().to_string()));
+    }
     let mut detect = Command::new("go");
     detect.args(["run", "."]).current_dir(repo::path("e2e/tools/licenses")).env("GOWORK", "off");
-    let found = stream(&exec::feed(&mut detect, &list.join("\n"))?)?;
+    let found = stream(&exec::feed(&mut detect, &files.join("\n"))?)?;
     Ok(program(&packages, &found, &go_version()?, version))
 }
 
@@ -93,6 +99,15 @@ fn folders(package: &Package) -> Vec<&Path> {
     package.dir.ancestors().take_while(|folder| folder.starts_with(&module.dir)).collect()
 }
 
+/// Whether a file is named like a licence. What Go compiles is none, even if it is about licences.
+fn is_license(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let known = ["license", "licence", "licenses", "licences", "unlicense", "copying"];
+    let mut rests = known.iter().filter_map(|known| name.strip_prefix(known));
+    let named = rests.any(|rest| rest.is_empty() || rest.starts_with(['-', '.', '_']));
+    named && file.extension().is_none_or(|end| end != "go")
+}
+
 impl Module {
     /// The one that is used.
     fn real(&self) -> &Self {
@@ -116,8 +131,8 @@ fn program(packages: &[Package], found: &[Found], go_version: &str, version: &st
     let root = part_of_ours(version);
     let standard = standard_library(go_version);
     let mut licenses = BTreeMap::<&Path, Vec<&Found>>::new();
-    for file in found {
-        licenses.entry(&file.folder).or_default().push(file);
+    for one in found {
+        licenses.entry(one.file.parent().unwrap_or(&one.file)).or_default().push(one);
     }
     let mut modules = BTreeMap::<&Path, (&Module, BTreeSet<&Path>)>::new();
     let mut purls = BTreeMap::<&str, String>::new();
@@ -206,7 +221,8 @@ mod tests {
     }
 
     fn found(folder: &str, licenses: &[&str], percent: f64) -> Found {
-        Found { folder: folder.into(), licenses: licenses.iter().map(|&id| id.to_owned()).collect(), percent }
+        let licenses = licenses.iter().map(|&id| id.to_owned()).collect();
+        Found { file: Path::new(folder).join("LICENSE"), licenses, percent }
     }
 
     fn license_of_a(files: &[Found]) -> Option<String> {
@@ -231,6 +247,15 @@ mod tests {
         assert_eq!(used("pkg:golang/a.org/a@v1.0.0"), Some(vec![fork, standard]));
         assert_eq!(used(&program.root.purl()), Some(vec!["pkg:golang/a.org/a@v1.0.0", standard]));
         assert_eq!(used(standard), None, "its copies of modules are not these modules");
+    }
+
+    #[test]
+    fn licences_are_known_by_their_names() {
+        let names =
+            ["LICENSE", "LICENSE.MIT", "license-apache.txt", "COPYING.md", "UNLICENSE", "Licence", "LICENSE_BSD"];
+        assert!(names.iter().all(|name| is_license(&Path::new("/mod/a@v1").join(name))));
+        let others = ["license.go", "licensee", "PATENTS", "NOTICE", "README.md", "copyingrules"];
+        assert!(!others.iter().any(|name| is_license(&Path::new("/mod/a@v1").join(name))));
     }
 
     #[test]
