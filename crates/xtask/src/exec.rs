@@ -1,11 +1,21 @@
 //! Runs other programs and turns their failures into sentences.
 
 use std::ffi::OsStr;
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// How often it is asked whether a program has ended that may not take too long.
+const POLL: Duration = Duration::from_millis(20);
+/// How long a program may take to clean up.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Runs it, returns what it printed.
 pub fn output(command: &mut Command) -> Result<String> {
@@ -22,6 +32,44 @@ pub fn feed(command: &mut Command, input: &str) -> Result<String> {
     }
     let output = child.wait_with_output().with_context(|| format!("{} did not end", line(command)))?;
     text(command, &output)
+}
+
+/// Runs it, and ends it and all that it started if it takes longer than `limit`: then there is no output.
+pub fn within(command: &mut Command, limit: Duration) -> Result<Option<Output>> {
+    // Files hold whatever is printed; a pipe that nobody reads would fill up.
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?).process_group(0);
+    let mut child = spawn(command)?;
+    if let Some(status) = ended_within(&mut child, limit)? {
+        return Ok(Some(Output { status, stdout: all_of(&mut stdout)?, stderr: all_of(&mut stderr)? }));
+    }
+    for signal in [Signal::TERM, Signal::KILL] {
+        let _ = kill_process_group(Pid::from_child(&child), signal);
+        if ended_within(&mut child, GRACE)?.is_some() {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+fn ended_within(child: &mut Child, limit: Duration) -> Result<Option<std::process::ExitStatus>> {
+    let since = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if since.elapsed() >= limit {
+            return Ok(None);
+        }
+        sleep(POLL);
+    }
+}
+
+fn all_of(file: &mut File) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Runs it with its output going where ours goes.
@@ -104,6 +152,29 @@ mod tests {
     #[test]
     fn input_reaches_the_program() {
         assert_eq!(feed(&mut Command::new("cat"), "hello").unwrap(), "hello");
+    }
+
+    #[test]
+    fn what_ends_in_time_is_told_whole() {
+        let limit = Duration::from_mins(1);
+        let output = within(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]), limit).unwrap().unwrap();
+        assert_eq!((output.status.code(), output.stdout, output.stderr), (Some(3), b"out\n".into(), b"err\n".into()));
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended_with_all_that_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let note = dir.path().join("pid");
+        let script = format!("sleep 600 & echo $! > '{0}.new'; mv '{0}.new' '{0}'; wait", note.display());
+        let since = Instant::now();
+        assert!(within(Command::new("sh").args(["-c", &script]), Duration::from_millis(500)).unwrap().is_none());
+        assert!(since.elapsed() < Duration::from_mins(1));
+        let pid: i32 = std::fs::read_to_string(&note).unwrap().trim().parse().unwrap();
+        let gone = || rustix::process::test_kill_process(Pid::from_raw(pid).unwrap()).is_err();
+        while !gone() && since.elapsed() < Duration::from_mins(1) {
+            sleep(POLL);
+        }
+        assert!(gone(), "process {pid} still runs");
     }
 
     #[test]

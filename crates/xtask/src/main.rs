@@ -19,6 +19,7 @@ mod operator;
 mod pki;
 mod process;
 mod repo;
+mod supply;
 mod tools;
 mod ui;
 
@@ -40,6 +41,8 @@ enum Command {
     Test(commands::test::Args),
     /// Write the CRDs from the Rust types.
     Generate(commands::generate::Args),
+    /// Write the bills of materials of the operator and of its Helm worker.
+    Sbom(commands::sbom::Args),
     /// Measure the operator beside the Helm CLI, in a cluster of its own.
     Bench(commands::bench::Args),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Down(args) => commands::down::run(&args),
         Command::Test(args) => commands::test::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
+        Command::Sbom(args) => commands::sbom::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
     };
     match done {

@@ -4,5 +4,6 @@ pub mod bench;
 pub mod down;
 pub mod generate;
 pub mod quickstart;
+pub mod sbom;
 pub mod test;
 pub mod up;

@@ -31,6 +31,9 @@ pub const KWOK: Tool = Tool {
 /// An OCI registry, for tests.
 pub const REGISTRY: Tool = Tool { name: "registry", module: "registry", only: None, files: &[] };
 
+/// Looks for code with known vulnerabilities that Go code calls.
+pub const GOVULNCHECK: Tool = Tool { name: "govulncheck", module: "govulncheck", only: None, files: &[] };
+
 /// What a control plane of ours needs.
 pub const CONTROL_PLANE: [Tool; 4] = [ETCD, KUBERNETES, HELM, KWOK];
 

@@ -12,9 +12,11 @@ use sha2::{Digest, Sha256};
 
 use crate::{exec, repo, ui};
 
+mod cargo;
 mod go;
 mod list;
 
+pub use cargo::cargo_deny;
 pub use go::require_go;
 use go::{Go, GoMod};
 pub use list::*;
@@ -50,6 +52,11 @@ pub fn install(tools: &[Tool], bin: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The folder with a tool's binaries, built now if need be.
+pub fn folder(tool: Tool) -> Result<PathBuf> {
+    tool.cached(&Go::find()?)
 }
 
 /// The folder of our caches: `$ODOOFLEET_CACHE`, else below the user's.
@@ -96,25 +103,10 @@ impl Tool {
             .ok_or_else(|| anyhow!("{}/go.mod names no tool with a version", source.display()))?;
         let ldflags = ldflags(path, version);
         let key = key(&[&go_mod, &go_sum, &ldflags, &go.version, &go.platform]);
-        let tools = cache()?.join("tools");
-        let dir = tools.join(format!("{}-{version}-{key}", self.name));
-        if dir.is_dir() {
-            return Ok(dir);
-        }
-        let _lock = lock(&tools.join(format!(".{}.lock", self.name)), &format!("builds {}", self.name))?;
-        if dir.is_dir() {
-            return Ok(dir);
-        }
-        let prefix = format!(".half-{}-", self.name);
-        remove_halves(&tools, &prefix);
-        let half = tempfile::Builder::new().prefix(&prefix).tempdir_in(&tools)?;
-        let task = ui::Task::start(format!("Building {} {version}", self.name));
-        build(&source, &packages, &ldflags, half.path(), &task)?;
-        self.keep_files(path, &source, half.path())?;
-        // A rename is all or nothing, so a build that was cut off never counts.
-        fs::rename(half.keep(), &dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        task.done(format!("Built {} {version}", self.name));
-        Ok(dir)
+        built_once(self.name, version, &key, |half, task| {
+            build(&source, &packages, &ldflags, half, task)?;
+            self.keep_files(path, &source, half)
+        })
     }
 
     fn keep_files(&self, path: &str, source: &Path, into: &Path) -> Result<()> {
@@ -132,6 +124,33 @@ impl Tool {
         }
         Ok(())
     }
+}
+
+/// The folder in the cache that `build` fills, unless it has done so before.
+fn built_once(
+    name: &str,
+    version: &str,
+    key: &str,
+    build: impl FnOnce(&Path, &ui::Task) -> Result<()>,
+) -> Result<PathBuf> {
+    let tools = cache()?.join("tools");
+    let dir = tools.join(format!("{name}-{version}-{key}"));
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    let _lock = lock(&tools.join(format!(".{name}.lock")), &format!("builds {name}"))?;
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    let prefix = format!(".half-{name}-");
+    remove_halves(&tools, &prefix);
+    let half = tempfile::Builder::new().prefix(&prefix).tempdir_in(&tools)?;
+    let task = ui::Task::start(format!("Building {name} {version}"));
+    build(half.path(), &task)?;
+    // A rename is all or nothing, so a build that was cut off never counts.
+    fs::rename(half.keep(), &dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    task.done(format!("Built {name} {version}"));
+    Ok(dir)
 }
 
 /// Removes what killed builds left. Only called under the tool's lock.
@@ -220,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_tool_of_the_repository_has_a_version() {
-        for tool in [&[ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY][..], &REAL_NODE].concat() {
+        for tool in [&[ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY, GOVULNCHECK][..], &REAL_NODE].concat() {
             let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
             let parsed = GoMod::parse(&fs::read_to_string(&file).unwrap());
             let package = tool.only.map_or_else(|| parsed.tools[0].clone(), str::to_owned);

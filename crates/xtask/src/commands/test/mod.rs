@@ -10,6 +10,7 @@ use crate::ui;
 
 mod bench;
 mod steps;
+mod supply;
 
 use bench::Bench;
 
@@ -25,7 +26,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Formatting, lints, unit tests, dependencies, generated files: no cluster.
+    /// Formatting, lints, unit tests, dependencies, generated files, what we take from others: no cluster.
     Unit,
     /// The charts, against a cluster of its own.
     Chart,
@@ -82,6 +83,10 @@ fn steps_of(part: Part) -> Vec<Step> {
         (Part::Unit, Step { title: "Go: tests of the Helm worker", run: steps::go_tests }),
         (Part::Unit, Step { title: "Dependencies point one way", run: steps::arrows }),
         (Part::Unit, Step { title: "Generated files", run: steps::generated }),
+        (Part::Unit, Step { title: "Supply chain: Rust", run: supply::rust }),
+        (Part::Unit, Step { title: "Supply chain: Go", run: supply::go }),
+        (Part::Unit, Step { title: "Supply chain: npm", run: supply::npm }),
+        (Part::Unit, Step { title: "Supply chain: bill of materials", run: supply::bills }),
         (Part::Chart, Step { title: "Charts: lint", run: steps::chart_lint }),
         (Part::Chart, Step { title: "Charts: tests", run: steps::chart_tests }),
         (Part::E2e, Step { title: "End to end", run: steps::end_to_end }),
