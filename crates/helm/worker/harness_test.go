@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 
 // world is a namespace of its own in a real cluster.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	namespace string
 	clients   *kubernetes.Clientset
 	cluster   *cluster
@@ -115,7 +115,7 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, namespace: ns.Name, clients: clients, cluster: c, requests: requests}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +218,7 @@ func (w *world) configMap(name string) map[string]string {
 }
 
 // chartArchive packs a chart of the templates.
-func chartArchive(t *testing.T, name string, files map[string]string) string {
+func chartArchive(t testing.TB, name string, files map[string]string) string {
 	t.Helper()
 	all := map[string]string{"Chart.yaml": "apiVersion: v2\nname: " + name + "\nversion: 1.2.3\nappVersion: \"18.0\"\n"}
 	for path, content := range files {
@@ -242,7 +242,7 @@ func chartArchive(t *testing.T, name string, files map[string]string) string {
 	return path
 }
 
-func digestOf(t *testing.T, path string) string {
+func digestOf(t testing.TB, path string) string {
 	t.Helper()
 	if path == "" {
 		return ""
@@ -255,7 +255,7 @@ func digestOf(t *testing.T, path string) string {
 
 // child is a worker in a process of its own.
 type child struct {
-	t        *testing.T
+	t        testing.TB
 	command  *exec.Cmd
 	stdin    io.WriteCloser
 	messages chan map[string]any

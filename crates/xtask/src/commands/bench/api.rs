@@ -23,7 +23,12 @@ pub struct Api {
 impl Api {
     /// Starts the proxy.
     pub fn open(kube: &Kube) -> Result<Self> {
-        let proxy = Proxy::open(kube, [""; 0])?;
+        Self::open_as(kube, None)
+    }
+
+    /// The same as another user, whom the administrator impersonates.
+    pub fn open_as(kube: &Kube, user: Option<&str>) -> Result<Self> {
+        let proxy = Proxy::open(kube, user.map(|user| format!("--as={user}")))?;
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(ANSWERED_WITHIN))
             .http_status_as_error(false)

@@ -23,6 +23,7 @@ mod restart;
 mod scale;
 mod single;
 mod stats;
+mod walls;
 mod watch;
 
 use fleet::Fleet;
@@ -58,6 +59,8 @@ enum Part {
     Real(real::Args),
     /// Measure what must not grow with the fleet: decisions, restarts, and changes under load.
     Scale(scale::Args),
+    /// Measure what the walls cost: admission for each apply, the worker's checks for each operation.
+    Walls(walls::Args),
 }
 
 /// Runs the command.
@@ -65,6 +68,7 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.part {
         Some(Part::Real(args)) => real::run(args),
         Some(Part::Scale(args)) => scale::run(args),
+        Some(Part::Walls(args)) => walls::run(args),
         None => compare(args),
     }
 }

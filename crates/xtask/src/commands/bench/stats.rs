@@ -49,6 +49,11 @@ pub fn median_and_most(values: &[Duration]) -> String {
     format!("{} (slowest {})", seconds(median(values)), seconds(most))
 }
 
+/// Short times as milliseconds.
+pub fn milliseconds(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+}
+
 /// Bytes as mebibytes.
 #[allow(clippy::cast_precision_loss, reason = "memory of a process is far below the precision of a float")]
 pub fn mebibytes(bytes: u64) -> String {
