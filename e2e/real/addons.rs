@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use odoofleet_api::OdooEnvironment;
+use odoofleet_api::conditions::Reason;
 use serde_json::{Value, json};
 
 use crate::Result;
@@ -93,7 +94,7 @@ async fn addons_that_cannot_be_had_stop_no_odoo_that_runs() -> Result {
         .wait::<OdooEnvironment>(RELEASE, "at the new tag", |environment| {
             let status = environment.status.clone().unwrap_or_default();
             let at_new = status.addons.first().is_some_and(|addon| addon.commit == acme.addons[1]);
-            at_new && status.reason.as_deref() == Some("Running")
+            at_new && status.reason == Some(Reason::Running)
         })
         .await?;
     assert_eq!(version_of(&world, RELEASE, "acme_base").await?, "1.4.3");

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use odoofleet_api::OdooEnvironment;
+use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::DatabaseStatus;
 use serde_json::{Value, json};
 
@@ -121,7 +122,7 @@ async fn what_is_wished_while_an_environment_sleeps_is_done_when_it_wakes() -> R
     world.kubectl(&["scale", "oenv", "acme-one", "--namespace", &world.namespace, "--replicas=1"]).await?;
     world
         .wait::<OdooEnvironment>("acme-one", "migrating", |environment| {
-            environment.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("Migrating")
+            environment.status.as_ref().and_then(|status| status.reason.clone()) == Some(Reason::Migrating)
         })
         .await?;
     let awake = database(&world.wait_phase("acme-one", "Running").await?);
