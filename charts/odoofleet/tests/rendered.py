@@ -5,12 +5,12 @@ import re
 
 import yaml
 
-FLAGS = ["NAMESPACE", "SYSTEM_NAMESPACE", "LEASE_NAME", "IDENTITY", "CHARTS_DIR", "CACHE_DIR", "HELM_WORKER", "WORKERS", "WORKER_MEMORY", "LISTEN",
+FLAGS = ["NAMESPACE", "SYSTEM_NAMESPACE", "LEASE_NAME", "IDENTITY", "CHARTS_DIR", "CACHE_DIR", "HELM_WORKER", "WORKERS", "WORKER_MEMORY", "LISTEN", "METRICS_TOKEN_FILE",
          "TIME_ZONE", "MAX_AUTOMATIC_STOPS", "MAX_STOPS", "ALLOWED_KINDS", "ALLOWED_GIT_HOSTS", "ALLOWED_DOMAINS", "LOG_FORMAT", "NODE_ADDRESS",
          "SHUTDOWN_SECONDS"]
 ALL = {"operator": {"allowedGitHosts": ["git.example.com", "gitlab.example.cn:8443"], "allowedDomains": ["example.com", "erp.example.cn"],
                     "nodeAddress": "192.0.2.1"},
-       "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
+       "metrics": {"token": {"secretName": "scrape", "key": "t"}, "serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
                    "prometheusRule": {"enabled": True, "runbookUrl": "https://example.com/runbooks/"}}}
 
 # Those that no request has.
@@ -94,7 +94,7 @@ def environment_variables(checks, helm, chart):
     checks.equal(env["ODOOFLEET_SHUTDOWN_SECONDS"]["value"], "300", "--shutdown-seconds leaves half a minute of the grace period")
     checks.that(all(isinstance(e.get("value", ""), str) for e in env.values()), "values of variables are strings")
     checks.equal({f"ODOOFLEET_{f}" for f in FLAGS} - set(env_of(helm.objects(chart))),
-                 {"ODOOFLEET_ALLOWED_GIT_HOSTS", "ODOOFLEET_ALLOWED_DOMAINS", "ODOOFLEET_NODE_ADDRESS"}, "an empty value leaves its flag out")
+                 {"ODOOFLEET_ALLOWED_GIT_HOSTS", "ODOOFLEET_ALLOWED_DOMAINS", "ODOOFLEET_NODE_ADDRESS", "ODOOFLEET_METRICS_TOKEN_FILE"}, "an empty value leaves its flag out")
 
 
 def rights(checks, helm, chart):
@@ -334,6 +334,13 @@ def monitoring(checks, helm, chart):
     service = one(objects, "Service")
     checks.that(monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items(), "it selects the Service")
     checks.that(monitor["spec"]["endpoints"][0]["port"] in [p["name"] for p in service["spec"]["ports"]], "and its port")
+    checks.equal(monitor["spec"]["endpoints"][0]["authorization"], {"credentials": {"name": "scrape", "key": "t"}}, "it brings the token")
+    pod = one(objects, "Deployment")["spec"]["template"]["spec"]
+    mounted = [m["mountPath"] for m in pod["containers"][0]["volumeMounts"] if m["name"] == "metrics-token"]
+    checks.equal(env_of(objects)["ODOOFLEET_METRICS_TOKEN_FILE"]["value"], f"{mounted[0]}/t", "for which the operator asks")
+    checks.equal([v["secret"] for v in pod["volumes"] if v["name"] == "metrics-token"], [{"secretName": "scrape"}], "of the same Secret")
+    open_monitor = one(helm.objects(chart, {"metrics": {"serviceMonitor": {"enabled": True}}}), "ServiceMonitor")
+    checks.that("authorization" not in open_monitor["spec"]["endpoints"][0], "without a Secret no token is brought")
     rules = one(objects, "PrometheusRule")["spec"]["groups"][0]["rules"]
     for rule in rules:
         checks.equal(rule["annotations"]["runbook_url"], f"https://example.com/runbooks/{rule['alert']}.md", f"runbook of {rule['alert']}")

@@ -56,6 +56,9 @@ pub struct RunArgs {
     /// Address of /metrics, /live and /ready.
     #[arg(long, env = "ODOOFLEET_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: std::net::SocketAddr,
+    /// File with the token that /metrics asks for as `Authorization: Bearer`. It is read at each request. Default: it asks for none.
+    #[arg(long, env = "ODOOFLEET_METRICS_TOKEN_FILE")]
+    pub metrics_token_file: Option<PathBuf>,
     /// Time zone of contracts that name none.
     #[arg(long, env = "ODOOFLEET_TIME_ZONE", default_value = "UTC")]
     pub time_zone: String,

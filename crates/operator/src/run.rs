@@ -188,7 +188,11 @@ async fn serve(
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("--listen {} cannot be opened", args.listen))?;
-    let health = Health { metrics: Arc::clone(metrics), readiness: Arc::clone(state) };
+    let health = Health {
+        metrics: Arc::clone(metrics),
+        readiness: Arc::clone(state),
+        token_file: args.metrics_token_file.clone().map(Arc::from),
+    };
     tasks.spawn(async move {
         if let Err(error) = axum::serve(listener, router(health)).await {
             tracing::error!(%error, "the metrics server ended");

@@ -20,6 +20,8 @@ use crate::{exec, http, node, repo, ui};
 pub const NAMESPACE: &str = "odoofleet-system";
 const NAME: &str = "odoofleet";
 const WORKER: &str = "odoofleet-helm-worker";
+/// A Secret without content: its end is the end of the tokens that were made for it.
+const TOKEN_HOLDER: &str = "odoofleet-development-token";
 /// The name of its process.
 pub const DAEMON: &str = "operator";
 /// An operator killed without warning keeps its Lease for a while; the next one waits for it.
@@ -111,12 +113,33 @@ fn refuse_other_operator(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
+/// Takes the credentials of a cluster away: the administrator's kubeconfig, and the operator's, whose token holds no longer if it is
+/// `revoked`: which asks the cluster, if it still answers.
+pub fn forget_credentials(layout: &Layout, revoked: bool) -> Result<()> {
+    let kubeconfig = layout.kubeconfig();
+    if revoked && kubeconfig.exists() {
+        let mut delete = layout.kube().kubectl();
+        delete.args(["delete", "secret", TOKEN_HOLDER, "--namespace", NAMESPACE, "--ignore-not-found"]);
+        let _ = delete.arg("--request-timeout=5s").output();
+    }
+    for file in [kubeconfig, layout.path("operator.kubeconfig"), layout.run().join("operator.token")] {
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a fresh token of the operator's `ServiceAccount` and a kubeconfig that names it.
 pub fn write_identity(layout: &Layout) -> Result<()> {
     let kube = layout.kube();
+    let holder =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": TOKEN_HOLDER, "namespace": NAMESPACE}});
+    kube.apply(&holder.to_string())?;
     let token = kube
         .kubectl()
         .args(["create", "token", NAME, "--namespace", NAMESPACE, "--duration", "24h"])
+        .args(["--bound-object-kind", "Secret", "--bound-object-name", TOKEN_HOLDER])
         .output()
         .context("kubectl cannot be started")?;
     if !token.status.success() {

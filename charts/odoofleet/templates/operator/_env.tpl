@@ -26,6 +26,10 @@
   value: {{ .Values.operator.workerMemory | int | quote }}
 - name: ODOOFLEET_LISTEN
   value: {{ printf "0.0.0.0:%d" (.Values.operator.port | int) | quote }}
+{{- if .Values.metrics.token.secretName }}
+- name: ODOOFLEET_METRICS_TOKEN_FILE
+  value: {{ printf "/run/metrics-token/%s" .Values.metrics.token.key | quote }}
+{{- end }}
 - name: ODOOFLEET_TIME_ZONE
   value: {{ .Values.operator.timeZone | quote }}
 - name: ODOOFLEET_MAX_AUTOMATIC_STOPS

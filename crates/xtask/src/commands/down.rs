@@ -20,7 +20,7 @@ pub struct Args {}
 pub fn run(_: &Args) -> Result<()> {
     let layout = Layout::below(repo::dev());
     let _alone = tools::lock(&layout.path("lock"), "starts or stops the cluster")?;
-    let session = Session::running(&layout);
+    let session = Session::saved(&layout);
     let daemons = Daemons::detached(&layout.run(), &layout.logs());
     let task = ui::Task::start("Stopping");
     let mut ran = Vec::new();
@@ -30,6 +30,8 @@ pub fn run(_: &Args) -> Result<()> {
     }
     task.note("Kubernetes");
     ran.extend(cluster::stop(&daemons)?);
+    let context = session.and_then(|session| session.context);
+    operator::forget_credentials(&layout, context.is_some())?;
     if layout.run().exists() {
         fs::remove_dir_all(layout.run()).context("cannot remove .dev/run")?;
     }
@@ -38,8 +40,12 @@ pub fn run(_: &Args) -> Result<()> {
         return Ok(());
     }
     task.done(format!("Stopped {}", ran.join(", ")));
-    match session.and_then(|session| session.context) {
-        Some(context) => println!("The objects in the cluster of context {context} stay as they are."),
+    match context {
+        Some(context) => {
+            println!(
+                "The objects in the cluster of context {context} stay as they are. Its credentials are gone from .dev."
+            );
+        }
         None => println!("The logs stay in .dev/logs. The next `up` begins with an empty cluster."),
     }
     Ok(())

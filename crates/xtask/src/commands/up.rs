@@ -1,6 +1,7 @@
 //! `up`: a Kubernetes with the operator and an example fleet.
 
 use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -34,6 +35,9 @@ pub struct Args {
     /// Use the cluster of this context of your kubeconfig instead of starting one.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+    /// Do not ask before CRDs, roles and policies are installed into the cluster of `--context`.
+    #[arg(long, requires = "context")]
+    yes: bool,
     /// Run pods for real: containers, a database, an Odoo. Needs Linux and root; an Odoo is given with `ODOO_SRC=<folder
     /// with odoo-bin>` or `ODOO_IMAGE=<image>`.
     #[arg(long, conflicts_with = "context")]
@@ -62,8 +66,13 @@ impl Session {
     /// The session in `layout`, if any process of it still runs.
     pub fn running(layout: &Layout) -> Option<Self> {
         let running = Daemons::detached(&layout.run(), &layout.logs()).running();
+        Self::saved(layout).filter(|_| !running.is_empty())
+    }
+
+    /// The last session in `layout` that no `down` has ended, whether anything of it still runs or not.
+    pub fn saved(layout: &Layout) -> Option<Self> {
         let text = fs::read_to_string(layout.run().join("session.json")).ok()?;
-        serde_json::from_str(&text).ok().filter(|_| !running.is_empty())
+        serde_json::from_str(&text).ok()
     }
 
     /// What these arguments ask for, or why it cannot be had beside what runs.
@@ -110,7 +119,7 @@ pub fn run(args: &Args) -> Result<()> {
     let node = if session.real { Some(provide_node()?) } else { None };
     tools::install(&wanted_tools(&session), &layout.bin())?;
     if let Some(context) = &session.context {
-        use_cluster(&layout, context, &session)?;
+        use_cluster(&layout, context, &session, args.yes || !first)?;
     }
     let changed = operator::build(&layout.bin(), args.release)?;
     chart::package(&repo::path("charts/odoo"), &layout.path("charts"))?;
@@ -167,7 +176,7 @@ fn start_cluster(
 }
 
 /// Takes one context out of the user's kubeconfig, so that nothing later can reach another cluster.
-fn use_cluster(layout: &Layout, context: &str, session: &Session) -> Result<()> {
+fn use_cluster(layout: &Layout, context: &str, session: &Session, agreed: bool) -> Result<()> {
     let mut view = Command::new(layout.bin().join("kubectl"));
     view.args(["config", "view", "--minify", "--flatten", "--raw", "--context", context]);
     let config = view.output().context("kubectl cannot be started")?;
@@ -177,10 +186,34 @@ fn use_cluster(layout: &Layout, context: &str, session: &Session) -> Result<()> 
     pki::secret(&layout.kubeconfig(), &String::from_utf8_lossy(&config.stdout))?;
     let version = exec::output(layout.kube().kubectl().args(["get", "--raw", "/version", "--request-timeout=10s"]))
         .with_context(|| format!("the cluster of context {context} does not answer"))?;
-    session.save(layout)?;
     let version: serde_json::Value = serde_json::from_str(&version)?;
-    println!("✓ Using context {context} ({})", version["gitVersion"].as_str().unwrap_or("unknown version"));
+    let version = version["gitVersion"].as_str().unwrap_or("unknown version");
+    if !agreed && !is_agreed(layout, context, version)? {
+        operator::forget_credentials(layout, false)?;
+        bail!("nothing was installed into the cluster of context {context}");
+    }
+    session.save(layout)?;
+    println!("✓ Using context {context} ({version})");
     Ok(())
+}
+
+/// Asks whether the cluster is the one that is meant: what is installed there concerns all who use it.
+fn is_agreed(layout: &Layout, context: &str, version: &str) -> Result<bool> {
+    let server = ["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"];
+    let server = exec::output(layout.kube().kubectl().args(server))?;
+    println!(
+        "The cluster of context {context} ({version}) at {server} gets OdooFleet's CRDs, roles for people, admission policies, and"
+    );
+    println!("namespaces {} and {NAMESPACE}, and an example fleet in the latter.", operator::NAMESPACE);
+    let input = io::stdin();
+    if !input.is_terminal() {
+        bail!("somebody must agree: type the command in a terminal, or add --yes");
+    }
+    print!("Go on? [y/N] ");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn start_operator(layout: &Layout, daemons: &Daemons, ports: Ports, changed: bool) -> Result<()> {
@@ -256,7 +289,7 @@ mod tests {
     use super::*;
 
     fn args(context: Option<&str>, port: Option<u16>) -> Args {
-        Args { context: context.map(str::to_owned), port, release: false, real: false }
+        Args { context: context.map(str::to_owned), port, release: false, real: false, yes: false }
     }
 
     fn session(context: Option<&str>, port: u16) -> Session {
