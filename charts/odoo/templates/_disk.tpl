@@ -20,6 +20,7 @@ emptyDir: {sizeLimit: {{ . }}}
 {{- define "odoo.resources" -}}
 {{- $disk := (index . 0).Values.ephemeralStorage -}}
 {{- $given := deepCopy (index . 1) -}}
+{{- if $disk.enabled -}}
 {{- $requests := $given.requests | default dict -}}
 {{- $limits := $given.limits | default dict -}}
 {{- $sizes := list $disk.logs -}}
@@ -32,7 +33,9 @@ emptyDir: {sizeLimit: {{ . }}}
 {{- $most := index $limits "ephemeral-storage" -}}
 {{- $_ := set $limits "ephemeral-storage" ($most | default (ternary $asked (printf "%dMi" (div $limit 1048576)) (gt (include "odoo.bytes" $asked | int64) $limit))) -}}
 {{- $_ := set $requests "ephemeral-storage" ($asked | default (ternary $most $disk.request (and (not (empty $most)) (lt (include "odoo.bytes" $most | int64) (include "odoo.bytes" $disk.request | int64))))) -}}
-{{- toYaml (merge (dict "requests" $requests "limits" $limits) $given) -}}
+{{- $given = merge (dict "requests" $requests "limits" $limits) $given -}}
+{{- end -}}
+{{- toYaml $given -}}
 {{- end }}
 
 {{/* Resources of a helper. Argument: list of root, CPU, memory, its limit, sizes of the volumes that it answers for. */}}

@@ -113,7 +113,6 @@ resolvConf: {resolv}
 clusterDomain: cluster.local
 clusterDNS: ["{names}"]
 podLogsDir: /run/pods
-localStorageCapacityIsolation: false
 enforceNodeAllocatable: []
 imageGCHighThresholdPercent: 100
 evictionHard: {{nodefs.available: "0%", nodefs.inodesFree: "0%", imagefs.available: "0%"}}
