@@ -244,7 +244,7 @@ class Disk(Case):
             return Rendered({"resources": given}).container("odoo")["resources"]
         self.assertEqual(resources({"requests": {"cpu": "1"}}), {"requests": {"cpu": "1", "ephemeral-storage": "64Mi"}, "limits": {"ephemeral-storage": "5120Mi"}})
         self.assertEqual(resources({"limits": {"ephemeral-storage": "32Mi"}}), {"requests": {"ephemeral-storage": "32Mi"}, "limits": {"ephemeral-storage": "32Mi"}})
-        uncounted = Rendered({"ephemeralStorage": {"enabled": False}}).web()["containers"][0]["resources"]
+        uncounted = Rendered({"ephemeralStorage": {"enabled": False}}).container("odoo")["resources"]
         self.assertNotIn("ephemeral-storage", {**uncounted["requests"], **uncounted["limits"]}, "a node that does not count it takes no such pod")
         self.assertEqual(resources({"requests": {"ephemeral-storage": "20Gi"}}), {"requests": {"ephemeral-storage": "20Gi"}, "limits": {"ephemeral-storage": "20Gi"}})
 
