@@ -52,9 +52,13 @@ pub fn measure(lab: &mut Lab, fleet: &Fleet, flux: Option<&Path>, report: &mut R
     let mut installs = installs(lab, fleet)?;
     ui::heading("Changes");
     let mut changes = changes(lab, fleet)?;
+    let replaced = replaced(lab, fleet)?;
     let peak = flux.map(|program| with_flux(lab, fleet, program, &mut installs, &mut changes)).transpose()?;
     installs.tell(report, "install", fleet.size(), "≥ 1.3× the CLI");
     changes.tell(report, "change", fleet.size(), "≥ 2.2× the CLI");
+    let what =
+        "CPU time of the control plane and kwok for one pod that is only replaced: `kubectl rollout restart`, no Helm";
+    report.add(what, "", format!("{:.3} CPU-s", replaced.as_secs_f64()), "");
     if let Some(peak) = peak {
         let what = format!("peak memory of {}", flux::DAEMON);
         report.row(vec![what, String::new(), String::new(), mebibytes(peak), String::new()]);
@@ -95,6 +99,20 @@ fn changes(lab: &mut Lab, fleet: &Fleet) -> Result<Sides> {
     lab.note_memory();
     lab.settle(NAMESPACE, fleet.size())?;
     Ok(Sides { ours, cli: theirs, flux: None })
+}
+
+/// What the control plane takes for one web pod of the CLI's that is replaced, whoever asks for it: no driver of Helm can save that of a change.
+fn replaced(lab: &Lab, fleet: &Fleet) -> Result<Duration> {
+    let task = ui::Task::start(format!("{} pods are replaced", fleet.size()));
+    let cluster = lab.cluster_cpu();
+    let namespace = format!("--namespace={CLI_NAMESPACE}");
+    let restart = ["rollout", "restart", "deployment", "--selector=app.kubernetes.io/component=web", &namespace];
+    exec::output(lab.kube().kubectl().args(restart))?;
+    lab.complete(CLI_NAMESPACE, fleet.size())?;
+    let taken = lab.cluster_cpu().saturating_sub(cluster);
+    lab.settle(CLI_NAMESPACE, fleet.size())?;
+    task.done("The pods are replaced");
+    Ok(taken / u32::try_from(fleet.size())?)
 }
 
 /// Both by helm-controller, after the others. Returns the most memory that it had.
