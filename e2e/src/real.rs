@@ -229,13 +229,27 @@ impl RealWorld {
 }
 
 impl Drop for RealWorld {
-    /// The node is small: what a scenario ran makes room for the next one.
+    /// The node is small: what a scenario ran makes room for the next one, and its hosts are free again.
     fn drop(&mut self) {
-        let mut kubectl = Command::new(self.setup.bin.join("kubectl"));
-        kubectl.env("KUBECONFIG", &self.setup.kubeconfig).stdout(Stdio::null()).stderr(Stdio::null());
-        kubectl.args(["delete", "deployments,statefulsets,pods,persistentvolumeclaims", "--all", "--wait=false"]);
-        let _ = kubectl.args(["--namespace", &self.namespace]).status();
+        let kubectl = |arguments: &[&str]| {
+            let mut kubectl = Command::new(self.setup.bin.join("kubectl"));
+            kubectl.env("KUBECONFIG", &self.setup.kubeconfig).args(arguments).args(["--namespace", &self.namespace]);
+            kubectl.stderr(Stdio::null()).output().map(|output| output.stdout).unwrap_or_default()
+        };
+        // Gone for ever, whatever the operator has still to do: it ends now.
+        let names = kubectl(&["get", "odooenvironments", "--output", "name"]);
+        for name in String::from_utf8_lossy(&names).lines() {
+            kubectl(&["annotate", name, "--overwrite", &format!("odoofleet.dev/allow-deletion={}", short(name))]);
+            kubectl(&["delete", name, "--wait=false"]);
+            kubectl(&["patch", name, "--type=merge", "--patch", r#"{"metadata":{"finalizers":null}}"#]);
+        }
+        kubectl(&["delete", "deployments,statefulsets,pods,persistentvolumeclaims", "--all", "--wait=false"]);
     }
+}
+
+/// A name without its kind.
+fn short(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(_, name)| name)
 }
 
 fn pod_is_ready(pod: &Pod) -> bool {
