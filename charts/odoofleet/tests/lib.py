@@ -18,6 +18,7 @@ class Checks:
 
     def __init__(self):
         self.passed, self.failed = 0, []
+        self.part, self.attacks = "", {}
 
     def that(self, ok, what, detail=""):
         if ok:
@@ -30,7 +31,17 @@ class Checks:
     def equal(self, got, expected, what):
         return self.that(got == expected, what, f"expected {expected!r}\n        got      {got!r}")
 
+    def attack(self, layer, ok, what, detail=""):
+        """A check that something is refused which somebody might try, and by which layer."""
+        self.count(layer)
+        return self.that(ok, what, detail)
+
+    def count(self, layer, number=1):
+        parts = self.attacks.setdefault(layer, {})
+        parts[self.part] = parts.get(self.part, 0) + number
+
     def section(self, name):
+        self.part = name.rpartition(" ")[2]
         print(f"-- {name}", flush=True)
 
     def summary(self):
@@ -114,6 +125,12 @@ class Api:
             return response.status, json.loads(text)
         except ValueError:
             return response.status, {"message": text.decode(errors="replace")}
+
+
+def without_right(answer):
+    """Whether authorization refused. A policy refuses with 403 too, but only after it, and in other words."""
+    message = answer[1].get("message", "")
+    return answer[0] == 403 and " cannot " in message and "in API group" in message
 
 
 def kubeconfig(path, api, token):

@@ -3,7 +3,7 @@ import shlex
 
 import yaml
 
-from admission import Asks, allowed, environment, follow, refused
+from admission import Asks, allowed, denied, environment, follow, forbidden, refused
 from lib import until
 
 # One object of each default kind that every cluster knows.
@@ -72,7 +72,7 @@ def helm_as_the_operator(checks, world):
     rule = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "more"},
             "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}
     done = world.helm.run("install", "more", chart_of(world.folder, "more", [rule]), *as_operator)
-    checks.that(done.returncode and "forbidden" in done.stderr, "a chart with a Role is refused", done.stderr)
+    checks.attack("rbac", done.returncode and "forbidden" in done.stderr, "a chart with a Role is refused", done.stderr)
 
 
 def lease(checks, world):
@@ -84,7 +84,7 @@ def lease(checks, world):
     allowed(checks, made, "the operator makes its Lease")
     renewed = {**made[1], "spec": {"holderIdentity": "two"}}
     allowed(checks, controller.call("PUT", f"{path}/odoofleet-operator", renewed), "and renews it in the version that it read")
-    checks.equal(controller.call("DELETE", f"{path}/odoofleet-operator")[0], 403, "it cannot delete it")
+    forbidden(checks, controller.call("DELETE", f"{path}/odoofleet-operator"), "it deletes it")
 
 
 def quickstart(checks, world):
@@ -111,12 +111,13 @@ def unprotected(checks, world):
     try:
         for step in (["create", "namespace", name], *(["label", "namespace", name, label] for label in labels)):
             done = world.helm.run("install", "second", world.chart, *flags)
-            checks.that(done.returncode and f"namespace {name} has no label" in done.stderr and " ".join(labels) in done.stderr,
-                        f"refused before kubectl {' '.join(step)}", done.stderr)
+            checks.attack("rendering", done.returncode and f"namespace {name} has no label" in done.stderr and " ".join(labels) in done.stderr,
+                          f"refused before kubectl {' '.join(step)}", done.stderr)
             world.kubectl.ok(*step)
         world.kubectl.ok("delete", "validatingadmissionpolicybinding", f"{world.release}-secrets")
         done = world.helm.run("install", "second", world.chart, *flags)
-        checks.that(done.returncode and "no other installation in this cluster has policy secrets" in done.stderr, "refused without a policy", done.stderr)
+        checks.attack("rendering", done.returncode and "no other installation in this cluster has policy secrets" in done.stderr,
+                      "refused without a policy", done.stderr)
         world.install()
         done = world.helm.run("install", "second", world.chart, *flags)
         checks.equal((done.returncode, done.stderr), (0, ""), "with all of it a second operator is installed")
@@ -179,7 +180,7 @@ def namespace_deleted(checks, world):
     until("policies hold again", lambda: refused(world.root.call("DELETE", f"{path}?dryRun=All"))
           and refused(root.delete("odooenvironments", "last", dry=True)))
     answer = world.root.call("DELETE", path)
-    checks.that(refused(answer) and "holds the data of every customer" in answer[1]["message"], "denied: delete the namespace", answer)
+    denied(checks, answer, "delete the namespace", "holds the data of every customer")
     follow(world, "root", answer[1]["message"], world.namespace)
     checks.equal(world.root.call("DELETE", path)[0], 200, "allowed after the command in the message")
 

@@ -163,10 +163,10 @@ def kinds(checks, helm, chart):
     for reason, asked in forbidden.items():
         for version, kind, resource in asked:
             done = helm.template(chart, {"extraAllowedKinds": [{"apiVersion": version, "kind": kind, "resource": resource}]})
-            checks.that(done.returncode and f"{version}/{kind} is never allowed" in done.stderr and reason in done.stderr,
-                        f"{version}/{kind} is refused with a reason", done.stderr)
+            checks.attack("rendering", done.returncode and f"{version}/{kind} is never allowed" in done.stderr and reason in done.stderr,
+                          f"{version}/{kind} is refused with a reason", done.stderr)
     done = helm.template(chart, {"allowedKinds": [{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "resource": "roles"}]})
-    checks.that(done.returncode and "never allowed" in done.stderr, "allowedKinds is checked as well", done.stderr)
+    checks.attack("rendering", done.returncode and "never allowed" in done.stderr, "allowedKinds is checked as well", done.stderr)
 
 
 def people(checks, helm, chart):
@@ -195,7 +195,7 @@ def switches(checks, helm, chart):
     second = {(o["kind"], o["metadata"]["name"]) for o in off if "namespace" not in o["metadata"]}
     checks.equal(first & second, set(), "cluster-wide names of two installations differ")
     done = helm.template(chart, {"watchNamespace": "odoofleet-system"})
-    checks.that(done.returncode and "operator's own namespace" in done.stderr, "one namespace for both is refused", done.stderr)
+    checks.attack("rendering", done.returncode and "operator's own namespace" in done.stderr, "one namespace for both is refused", done.stderr)
 
 
 def crds(checks, helm, chart):
@@ -355,22 +355,26 @@ def monitoring(checks, helm, chart):
 
 
 def schema(checks, helm, chart):
-    refused = [
+    mistakes = [
         {"typo": 1}, {"image": {"tga": "x"}}, {"replicas": -1}, {"replicas": "two"}, {"watchNamespace": "Odoo"}, {"watchNamespace": ""},
         {"image": {"digest": "latest"}}, {"image": {"pullPolicy": "Sometimes"}}, {"operator": {"workers": 0}},
         {"operator": {"logFormat": "xml"}}, {"operator": {"allowedGitHosts": ["https://git.example.com"]}}, {"operator": {"port": 80}},
         {"operator": {"allowedDomains": ["*.example.com"]}}, {"operator": {"allowedDomains": ["https://example.com"]}},
-        {"operator": {"allowedDomains": ["localhost"]}}, {"operator": {"allowedDomains": ["Example.com"]}}, {"operator": {"allowedDomains": [""]}},
-        {"operator": {"allowedDomains": "example.com"}},
-        {"operator": {"cacheDir": "relative"}}, {"securityContext": {"runAsUser": 0}}, {"securityContext": {"privileged": True}},
-        {"allowedKinds": []}, {"extraAllowedKinds": [{"apiVersion": "v1", "kind": "Pod", "resource": "*"}]},
+        {"operator": {"allowedDomains": ["localhost"]}}, {"operator": {"allowedDomains": ["Example.com"]}},
+        {"operator": {"allowedDomains": "example.com"}}, {"operator": {"cacheDir": "relative"}}, {"allowedKinds": []},
+        {"metrics": {"prometheusRule": {"exclude": ["NoSuchAlert"]}}}, {"commonLabels": {"a": 1}}]
+    # What would take a wall away.
+    attacks = [
+        {"operator": {"allowedDomains": [""]}}, {"securityContext": {"runAsUser": 0}}, {"securityContext": {"privileged": True}},
+        {"extraAllowedKinds": [{"apiVersion": "v1", "kind": "Pod", "resource": "*"}]},
         {"extraAllowedKinds": [{"apiVersion": "v1", "kind": "Pod", "resource": "pods/exec"}]},
         {"extraAllowedKinds": [{"apiVersion": "v1", "kind": "Pod", "resource": "pods", "verbs": ["*"]}]},
         {"extraAllowedKinds": [{"apiVersion": "v1", "kind": "Pod", "resource": "pods", "verbs": ["escalate"]}]},
-        {"extraAllowedKinds": [{"apiVersion": "*/v1", "kind": "Pod", "resource": "pods"}]},
-        {"metrics": {"prometheusRule": {"exclude": ["NoSuchAlert"]}}}, {"commonLabels": {"a": 1}}]
-    for values in refused:
+        {"extraAllowedKinds": [{"apiVersion": "*/v1", "kind": "Pod", "resource": "pods"}]}]
+    for values in mistakes + attacks:
         done = helm.template(chart, values)
+        if values in attacks:
+            checks.count("rendering")
         checks.that(done.returncode and "schema" in done.stderr, f"the schema refuses {json.dumps(values)}", done.stderr)
 
 

@@ -39,7 +39,7 @@ enum Command {
     Down(commands::down::Args),
     /// Run the checks: everything, or one part.
     Test(commands::test::Args),
-    /// Write the CRDs from the Rust types.
+    /// Write the CRDs from the Rust types, and the table of attacks from the tests.
     Generate(commands::generate::Args),
     /// Write the bills of materials of the operator and of its Helm worker.
     Sbom(commands::sbom::Args),

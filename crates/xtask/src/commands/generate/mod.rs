@@ -1,4 +1,8 @@
-//! `generate`: the CRDs as files, from the Rust types.
+//! `generate`: the CRDs as files, from the Rust types; and what docs/security.md says of tests, from the tests.
+
+mod attacks;
+mod sources;
+mod threats;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +16,7 @@ use crate::{exec, repo};
 /// Where the CRDs lie: for `kubectl apply`, and for the chart.
 const FOLDERS: [&str; 2] = ["crds", "charts/odoofleet/files/crds"];
 
-/// Write the CRDs from the Rust types.
+/// Write the CRDs from the Rust types, and the table of attacks from the tests.
 #[derive(clap::Args)]
 pub struct Args {
     /// Write nothing; fail if a file is not what it should be.
@@ -40,12 +44,17 @@ pub fn run(args: &Args) -> Result<()> {
         write(&repo::path(folder), &files)?;
     }
     println!("✓ Wrote {} CRDs to {}", files.len(), FOLDERS.join(" and "));
+    attacks::write(&repo::root())?;
+    println!("✓ Wrote the table of attacks to {}", attacks::DOCUMENT);
     Ok(())
 }
 
-/// Fails if a file is not what the types say.
+/// Fails if a file is not what the types or the tests say.
 pub fn check() -> Result<()> {
-    compare(&repo::root(), &crds()?)
+    let root = repo::root();
+    compare(&root, &crds()?)?;
+    attacks::check(&root)?;
+    threats::check(&root)
 }
 
 /// What the operator prints.
