@@ -188,9 +188,13 @@ fn use_cluster(layout: &Layout, context: &str, session: &Session, agreed: bool) 
         .with_context(|| format!("the cluster of context {context} does not answer"))?;
     let version: serde_json::Value = serde_json::from_str(&version)?;
     let version = version["gitVersion"].as_str().unwrap_or("unknown version");
-    if !agreed && !is_agreed(layout, context, version)? {
-        operator::forget_credentials(layout, false)?;
-        bail!("nothing was installed into the cluster of context {context}");
+    if !agreed {
+        let answer = is_agreed(layout, context, version);
+        if !matches!(answer, Ok(true)) {
+            operator::forget_credentials(layout, false)?;
+            answer?;
+            bail!("nothing was installed into the cluster of context {context}");
+        }
     }
     session.save(layout)?;
     println!("✓ Using context {context} ({version})");
