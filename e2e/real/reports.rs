@@ -55,7 +55,7 @@ async fn prints(odoo: &Odoo) -> Result {
     for size in ["S", "M"] {
         let environment = e2e::merged(world.environment("one"), &json!({ "spec": { "size": size } }));
         world.apply(&environment).await?;
-        world.until(RELEASE, size, |told| told.is_observed() && told.says("Running", "Running")).await?;
+        world.until_says(RELEASE, "Running", "Running").await?;
         let session = Session::open(&world).await?;
         if reports.is_empty() {
             for rows in ROWS {

@@ -29,11 +29,6 @@ async fn delete(world: &World, name: &str) -> Result {
     world.wait_gone::<Environment>(name).await
 }
 
-/// Waits until the present spec was looked at and has this reason.
-async fn refused(world: &World, name: &str, reason: &str) -> anyhow::Result<Told> {
-    world.until(name, reason, |told| told.is_observed() && told.reason() == reason).await
-}
-
 async fn volumes(world: &World) -> anyhow::Result<Vec<Option<String>>> {
     let all = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?;
     Ok(all.items.iter().filter(|claim| claim.metadata.deletion_timestamp.is_none()).map(ResourceExt::uid).collect())
@@ -60,7 +55,7 @@ async fn what_a_secret_holds_comes_to_no_place_that_others_read() -> Result {
     ];
     for to in places {
         world.apply(&feeding(e2e::odoo_environment("acme", "prod"), "mine", to)).await?;
-        let told = refused(&world, "acme-prod", "ValueNotAllowed").await?;
+        let told = world.until_refused("acme-prod", "ValueNotAllowed").await?;
         assert!(told.message().contains(to), "{to}: {}", told.message());
         assert!(revisions(&world, "acme-prod").await?.is_empty(), "{to}");
     }
@@ -105,14 +100,14 @@ async fn generated_passwords_are_their_environments_alone() -> Result {
     let mut probe = e2e::odoo_environment("acme", "probe");
     probe["spec"]["masterPasswordSecretRef"] = json!({ "name": "acme-prod-odoofleet" });
     world.apply(&probe).await?;
-    let told = refused(&world, "acme-probe", "ReferenceNotAllowed").await?;
+    let told = world.until_refused("acme-probe", "ReferenceNotAllowed").await?;
     assert!(told.message().contains("acme-prod"), "{}", told.message());
     // The free values of a chart reach it no better.
     let mut mail = e2e::odoo_environment("acme", "probe");
     mail["spec"]["mail"] = json!({ "host": "m.example", "existingSecret": "acme-prod-odoofleet" });
     world.apply(&mail).await?;
     world.patch::<Environment>("acme-probe", json!({ "spec": { "masterPasswordSecretRef": null } })).await?;
-    refused(&world, "acme-probe", "ReferenceNotAllowed").await?;
+    world.until_refused("acme-probe", "ReferenceNotAllowed").await?;
     assert!(revisions(&world, "acme-probe").await?.is_empty());
     // One that is kept for Production is no Test's either.
     let kept = json!({ "odoofleet.dev/customer": "acme", "odoofleet.dev/stage": "Production" });
@@ -123,12 +118,12 @@ async fn generated_passwords_are_their_environments_alone() -> Result {
             json!({ "spec": { "mail": null, "masterPasswordSecretRef": { "name": "kept" } } }),
         )
         .await?;
-    let told = refused(&world, "acme-probe", "ReferenceNotAllowed").await?;
+    let told = world.until_refused("acme-probe", "ReferenceNotAllowed").await?;
     assert!(told.message().contains("odoofleet.dev/stage"), "{}", told.message());
     world
         .patch::<Environment>("acme-prod", json!({ "spec": { "masterPasswordSecretRef": { "name": "kept" } } }))
         .await?;
-    world.until("acme-prod", "upgraded", |told| told.is_observed() && told.says("Running", "Running")).await?;
+    world.until_says("acme-prod", "Running", "Running").await?;
     Ok(())
 }
 
@@ -138,7 +133,7 @@ async fn passwords_that_somebody_prepared_are_not_taken() -> Result {
     world.apply(&e2e::odoo_template()).await?;
     world.apply(&secret("acme-prod-odoofleet", &json!({ "odoofleet.dev/customer": "acme" }), "known")).await?;
     world.apply(&e2e::odoo_environment("acme", "prod")).await?;
-    let told = refused(&world, "acme-prod", "ReferenceNotAllowed").await?;
+    let told = world.until_refused("acme-prod", "ReferenceNotAllowed").await?;
     assert!(told.message().contains("acme-prod-odoofleet"), "{}", told.message());
     assert!(revisions(&world, "acme-prod").await?.is_empty());
     world.api::<Secret>().delete("acme-prod-odoofleet", &DeleteParams::default()).await?;
@@ -166,7 +161,7 @@ async fn what_production_left_is_continued_by_production_alone() -> Result {
         let (data, held) = (volumes(&world).await?, revisions(&world, &name).await?);
         delete(&world, &name).await?;
         world.apply(&of_stage("Test", "Delete")).await?;
-        let told = refused(&world, &name, "ReleaseOwnedByAnother").await?;
+        let told = world.until_refused(&name, "ReleaseOwnedByAnother").await?;
         assert!(told.message().contains("Production"), "{}", told.message());
         delete(&world, &name).await?;
         assert_eq!((volumes(&world).await?, revisions(&world, &name).await?), (data.clone(), held), "{policy}");
@@ -192,7 +187,7 @@ async fn a_customer_made_again_with_another_id_takes_no_release_along() -> Resul
     world.patch::<odoofleet_api::OdooCustomer>("initech", json!({ "metadata": { "finalizers": null } })).await?;
     world.wait_gone::<odoofleet_api::OdooCustomer>("initech").await?;
     world.apply(&customer("C2")).await?;
-    let told = refused(&world, "initech-prod", "ReleaseOwnedByAnother").await?;
+    let told = world.until_refused("initech-prod", "ReleaseOwnedByAnother").await?;
     assert!(told.message().contains("\"C1\"") && told.message().contains("\"C2\""), "{}", told.message());
     assert_eq!(revisions(&world, "initech-prod").await?, [1]);
     Ok(())
@@ -228,7 +223,7 @@ spec: {selector: {app: "{{ .Values.selects | default (printf "%s-web" .Release.N
         (json!({ "selects": "globex-prod-web" }), "globex-prod-web"),
     ] {
         world.patch::<Environment>("acme-prod", json!({ "spec": { "values": values } })).await?;
-        let told = refused(&world, "acme-prod", "ReferenceNotAllowed").await?;
+        let told = world.until_refused("acme-prod", "ReferenceNotAllowed").await?;
         assert!(told.message().contains(named), "{}", told.message());
         assert_eq!(revisions(&world, "acme-prod").await?, [1]);
         world
@@ -237,7 +232,7 @@ spec: {selector: {app: "{{ .Values.selects | default (printf "%s-web" .Release.N
                 json!({ "spec": { "values": { "note": world.host("erp"), "selects": null } } }),
             )
             .await?;
-        world.until("acme-prod", "mended", |told| told.is_observed() && told.says("Running", "Running")).await?;
+        world.until_says("acme-prod", "Running", "Running").await?;
     }
     Ok(())
 }
@@ -295,7 +290,7 @@ async fn more_than_a_release_can_hold_is_not_fed() -> Result {
     let labels = json!({ "odoofleet.dev/customer": "acme" });
     world.apply(&secret("large", &labels, &"x".repeat(300 * 1024))).await?;
     world.apply(&feeding(e2e::environment("acme", "prod"), "large", "password")).await?;
-    let told = refused(&world, "acme-prod", "ReleaseTooLarge").await?;
+    let told = world.until_refused("acme-prod", "ReleaseTooLarge").await?;
     assert!(told.message().contains("256 KiB"), "{}", told.message());
     world.apply(&secret("large", &labels, "small")).await?;
     world.wait_phase("acme-prod", "Running").await?;

@@ -8,29 +8,20 @@ use serde_json::{Value, json};
 
 use crate::{Result, revisions};
 
-/// Waits until the present spec was looked at and has this reason.
-async fn refused(world: &World, name: &str, reason: &str) -> anyhow::Result<Told> {
-    world.until(name, reason, |told| told.is_observed() && told.reason() == reason).await
-}
-
-async fn runs(world: &World, name: &str) -> Result {
-    world.until(name, "mended", |told| told.is_observed() && told.says("Running", "Running")).await.map(drop)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_name_of_another_customer_is_for_a_release_that_is_there_alone() -> Result {
     let world = World::start("squatter").await?;
     let mut squatter = e2e::environment("acme", "x");
     squatter["spec"]["releaseName"] = json!("globex-prod");
     world.apply(&squatter).await?;
-    let told = refused(&world, "acme-x", "InvalidSpec").await?;
+    let told = world.until_refused("acme-x", "InvalidSpec").await?;
     assert!(told.message().contains("\"acme-\""), "{}", told.message());
     assert!(revisions(&world, "globex-prod").await?.is_empty());
     // Whose it will be gets it.
     world.apply(&e2e::customer("globex")).await?;
     world.apply(&e2e::environment("globex", "prod")).await?;
     world.wait_phase("globex-prod", "Running").await?;
-    refused(&world, "acme-x", "ReleaseNameTaken").await?;
+    world.until_refused("acme-x", "ReleaseNameTaken").await?;
     // One that somebody installed by hand may have any name.
     let chart = world.setup.repo.join("e2e/charts/odooapp");
     let chart = chart.to_string_lossy();
@@ -38,7 +29,7 @@ async fn a_release_name_of_another_customer_is_for_a_release_that_is_there_alone
     let mut found = e2e::environment("acme", "old");
     found["spec"]["releaseName"] = json!("old-erp");
     world.apply(&found).await?;
-    refused(&world, "acme-old", "AdoptionPending").await?;
+    world.until_refused("acme-old", "AdoptionPending").await?;
     assert_eq!(revisions(&world, "old-erp").await?, [1]);
     Ok(())
 }
@@ -54,7 +45,7 @@ async fn a_host_belongs_to_one_environment_of_the_cluster() -> Result {
     let mut rival = e2e::environment("acme", "prod");
     rival["spec"]["ingress"] = json!({ "host": second.host("own"), "aliases": [host] });
     second.apply(&rival).await?;
-    let told = refused(&second, "acme-prod", "HostTaken").await?;
+    let told = second.until_refused("acme-prod", "HostTaken").await?;
     assert!(told.message().contains(&first.namespace), "{}", told.message());
     assert!(revisions(&second, "acme-prod").await?.is_empty());
     // The first is not disturbed, and the host goes to the next when it is free.
@@ -68,7 +59,7 @@ async fn a_host_belongs_to_one_environment_of_the_cluster() -> Result {
     wish["spec"]["ingress"] = json!({ "host": first.host("wished") });
     idle.apply(&wish).await?;
     first.patch::<Environment>("acme-prod", json!({ "spec": { "ingress": { "host": first.host("wished") } } })).await?;
-    runs(&first, "acme-prod").await
+    first.until_says("acme-prod", "Running", "Running").await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,17 +69,17 @@ async fn hosts_lie_in_the_domains_that_the_customer_may_use() -> Result {
     let mut environment = e2e::environment("acme", "prod");
     environment["spec"]["ingress"] = with(&world.host("erp"))["spec"]["ingress"].clone();
     world.apply(&environment).await?;
-    let told = refused(&world, "acme-prod", "HostNotAllowed").await?;
+    let told = world.until_refused("acme-prod", "HostNotAllowed").await?;
     assert!(told.message().contains("apps.example"), "{}", told.message());
     assert!(revisions(&world, "acme-prod").await?.is_empty());
     world.patch::<Environment>("acme-prod", with(&format!("{}.apps.example", world.namespace))).await?;
-    runs(&world, "acme-prod").await?;
+    world.until_says("acme-prod", "Running", "Running").await?;
     // The customer's own list counts instead, and at once; what runs goes on.
     world.patch::<OdooCustomer>("acme", json!({ "spec": { "domains": [world.domain()] } })).await?;
-    refused(&world, "acme-prod", "HostNotAllowed").await?;
+    world.until_refused("acme-prod", "HostNotAllowed").await?;
     assert_eq!(revisions(&world, "acme-prod").await?.len(), 1);
     world.patch::<Environment>("acme-prod", with(&world.host("erp"))).await?;
-    runs(&world, "acme-prod").await
+    world.until_says("acme-prod", "Running", "Running").await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +129,7 @@ async fn credentials_of_git_that_do_not_say_what_they_are_for_are_not_used() -> 
         { "url": "https://git.acme.example/a.git", "ref": "main", "credentialsSecretRef": { "name": "git" } },
     ] });
     world.apply(&environment).await?;
-    let told = refused(&world, "acme-prod", "ReferenceNotAllowed").await?;
+    let told = world.until_refused("acme-prod", "ReferenceNotAllowed").await?;
     assert!(told.message().contains("\"url\""), "{}", told.message());
     world.apply(&secret(json!({ "url": "https://git.acme.example", "username": "u", "password": "p" }))).await?;
     world.wait_phase("acme-prod", "Running").await.map(drop)
@@ -160,7 +151,7 @@ async fn a_chart_that_takes_all_memory_ends_its_worker_alone() -> Result {
     assert!(told.field("/failures/message").to_string().contains("workerMemory"), "{}", told.message());
     // The operator is the same process, and works for everybody else.
     world.patch::<Environment>("acme-calm", json!({ "spec": { "values": { "note": "b" } } })).await?;
-    runs(&world, "acme-calm").await?;
+    world.until_says("acme-calm", "Running", "Running").await?;
     assert_eq!(revisions(&world, "acme-calm").await?, [1, 2]);
     world.get("/ready").await.map(drop)
 }

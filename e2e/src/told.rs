@@ -122,6 +122,11 @@ impl World {
         self.until(name, &format!("{phase}/{reason}"), |told| told.says(phase, reason)).await
     }
 
+    /// Waits until an environment's present spec was looked at and has this reason, in whatever phase it is.
+    pub async fn until_refused(&self, name: &str, reason: &str) -> Result<Told> {
+        self.until(name, reason, |told| told.is_observed() && told.reason() == reason).await
+    }
+
     /// Fails as soon as an object is not as `holds` says, and looks for so long.
     pub async fn stays<K>(&self, name: &str, time: Duration, what: &str, holds: impl Fn(&K) -> bool) -> Result<()>
     where

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::Reason;
+use crate::names::HOST_PATTERN;
 
 /// A company that has a contract. Its environments and licences refer to it by name.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
@@ -68,7 +69,7 @@ pub struct OdooCustomerSpec {
         length(max = 50),
         inner(
             length(min = 1, max = 253),
-            regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+            regex(pattern = HOST_PATTERN)
         )
     )]
     pub domains: Vec<String>,

@@ -10,6 +10,8 @@ pub const MAX_ADOPTED_RELEASE_NAME: usize = 53;
 pub const MAX_OBJECT_NAME: usize = 63;
 /// What customers' and services' names match. A leading letter, because Service names need one.
 pub const NAME_PATTERN: &str = "^[a-z]([-a-z0-9]*[a-z0-9])?$";
+/// What host names and domains match: lower case, two parts or more, no dot at the end, no wildcard.
+pub const HOST_PATTERN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$";
 
 /// Why a name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,19 +1,10 @@
 use super::*;
+use crate::environment::fixtures;
 
 const CLAIM: Claim<'_> = Claim { customer: "acme", environment: "acme-prod", environment_uid: "u1", spec_hash: "h1" };
 
 fn revision(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Ownership)) -> Revision {
-    let mut ownership = Ownership {
-        customer: Some("acme".into()),
-        environment: Some("acme-prod".into()),
-        environment_uid: Some("u1".into()),
-        stage: Some("Test".into()),
-        customer_id: Some("acme".into()),
-        spec_hash: Some("h1".into()),
-        check: None,
-        revision: Some(number),
-        retained_at: None,
-    };
+    let mut ownership = fixtures::ownership(number);
     change(&mut ownership);
     Revision {
         release: "acme-prod".into(),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use status::*;
 
 use crate::Object;
+use crate::names::HOST_PATTERN;
 use crate::schema::{free_form, read_free_form};
 use crate::template::LocalReference;
 
@@ -218,11 +219,11 @@ pub struct Image {
 #[x_kube(validation = ("!has(self.aliases) || !has(self.host) || !(self.host in self.aliases)", "host must not be repeated in aliases"))]
 #[serde(rename_all = "camelCase")]
 pub struct Ingress {
-    /// Host name. It belongs to one environment in the namespace.
+    /// Host name. It belongs to one environment of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+        regex(pattern = HOST_PATTERN)
     )]
     pub host: Option<String>,
     /// Further host names.
@@ -231,7 +232,7 @@ pub struct Ingress {
         length(max = 20),
         inner(
             length(min = 1, max = 253),
-            regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+            regex(pattern = HOST_PATTERN)
         )
     )]
     pub aliases: Vec<String>,

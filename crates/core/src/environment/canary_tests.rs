@@ -7,7 +7,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use super::fixtures;
-use super::references::{ObjectKind, ObjectName, ReferencedObject, References, VersionView};
+use super::references::{References, VersionView};
 use super::validate::validate;
 use crate::chart::{self, Chart};
 use crate::values::{Schema, default_bindings};
@@ -60,19 +60,8 @@ fn references(chart: &Arc<Chart>) -> References {
     let version = fixtures::version(|content| content.bindings = default_bindings());
     let schema = chart.schema.as_ref().map(|schema| Arc::new(Schema::compile(schema).unwrap()));
     references.version = Ok(VersionView { chart: Arc::clone(chart), schema, ..version });
-    let found = ReferencedObject::Found {
-        customer: Some("acme".into()),
-        shared: false,
-        type_: "Opaque".into(),
-        environment: None,
-        stage: None,
-        named_by_production: true,
-        generated_for: None,
-        generated_uid: None,
-        keys: [("key".to_owned(), "digest".to_owned())].into(),
-        resource_version: "1".into(),
-    };
-    references.objects.insert(ObjectName { kind: ObjectKind::Secret, name: "canary".into() }, found);
+    let (name, found) = fixtures::secret("canary", Some("acme"), &["key"]);
+    references.objects.insert(name, found);
     references
 }
 

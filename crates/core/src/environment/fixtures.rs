@@ -13,7 +13,7 @@ use odoofleet_api::{Object, OdooEnvironment, labels};
 use serde_json::{Value, json};
 
 use super::facts::Facts;
-use super::references::{CustomerView, References, VersionView};
+use super::references::{CustomerView, ObjectKind, ObjectName, ReferencedObject, References, VersionView};
 use crate::chart::Chart;
 use crate::observed::{Container, Pod, Running, Volume, Workload};
 use crate::release::{History, Ownership, ReleaseStatus, Revision};
@@ -136,9 +136,26 @@ pub fn failures(count: i32, terminal: bool, inputs: &str) -> Failures {
     }
 }
 
-/// A release `acme-prod` of environment `acme-prod` of customer `acme` with one revision, made at second 1000.
-pub fn history(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Ownership)) -> History {
-    let mut ownership = Ownership {
+/// A Secret of type Opaque with these keys, which nothing reserves, shares or marks.
+pub fn secret(name: &str, customer: Option<&str>, keys: &[&str]) -> (ObjectName, ReferencedObject) {
+    let found = ReferencedObject::Found {
+        customer: customer.map(str::to_owned),
+        shared: false,
+        type_: "Opaque".into(),
+        environment: None,
+        stage: None,
+        named_by_production: false,
+        generated_for: None,
+        generated_uid: None,
+        keys: keys.iter().map(|key| ((*key).to_owned(), "digest".to_owned())).collect(),
+        resource_version: "7".into(),
+    };
+    (ObjectName { kind: ObjectKind::Secret, name: name.into() }, found)
+}
+
+/// What revision `number` of release `acme-prod` says of whom it was made for: environment `acme-prod` of customer `acme`.
+pub fn ownership(number: i64) -> Ownership {
+    Ownership {
         customer: Some("acme".into()),
         environment: Some("acme-prod".into()),
         environment_uid: Some("u1".into()),
@@ -148,7 +165,12 @@ pub fn history(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Owne
         check: Some("c1".into()),
         revision: Some(number),
         retained_at: None,
-    };
+    }
+}
+
+/// A release `acme-prod` with one revision, made at second 1000.
+pub fn history(number: i64, status: ReleaseStatus, change: impl FnOnce(&mut Ownership)) -> History {
+    let mut ownership = ownership(number);
     change(&mut ownership);
     let mut history = History::default();
     history.upsert(Revision {

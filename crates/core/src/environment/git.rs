@@ -107,6 +107,7 @@ fn is_public(host: &Host<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures;
     use super::*;
 
     #[test]
@@ -157,22 +158,8 @@ mod tests {
     #[test]
     fn credentials_say_where_they_may_be_shown() {
         let refused = |keys: &[&str]| {
-            let mut references =
-                super::super::fixtures::facts(super::super::fixtures::environment(1, |_| ())).references;
-            let name = ObjectName { kind: ObjectKind::Secret, name: "git".into() };
-            let found = ReferencedObject::Found {
-                customer: Some("acme".into()),
-                shared: false,
-                type_: "Opaque".into(),
-                environment: None,
-                stage: None,
-                named_by_production: false,
-                generated_for: None,
-                generated_uid: None,
-                keys: keys.iter().map(|key| ((*key).to_owned(), "digest".to_owned())).collect(),
-                resource_version: "1".into(),
-            };
-            references.objects.insert(name, found);
+            let mut references = fixtures::facts(fixtures::environment(1, |_| ())).references;
+            references.objects.extend([fixtures::secret("git", Some("acme"), keys)]);
             check_credentials("git", &references).err().map(|finding| finding.message)
         };
         for keys in [&["username", "password"][..], &["password"], &["ssh-privatekey", "known_hosts"]] {

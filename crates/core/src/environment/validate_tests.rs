@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::fixtures;
 use super::super::references::{
-    CustomerView, HeldVersion, ObjectKind, ObjectName, ReferencedObject, References, Rival, VersionView,
+    CustomerView, HeldVersion, ObjectName, ReferencedObject, References, Rival, VersionView,
 };
 use super::*;
 use crate::release::Ownership;
@@ -64,19 +64,11 @@ fn references(change: impl FnOnce(&mut References)) -> References {
 }
 
 fn secret(name: &str, customer: Option<&str>, type_: &str, key: &str) -> (ObjectName, ReferencedObject) {
-    let object = ReferencedObject::Found {
-        customer: customer.map(Into::into),
-        shared: false,
-        type_: type_.into(),
-        environment: None,
-        stage: None,
-        named_by_production: false,
-        generated_for: None,
-        generated_uid: None,
-        keys: BTreeMap::from([(key.to_owned(), "digest".to_owned())]),
-        resource_version: "7".into(),
-    };
-    (ObjectName { kind: ObjectKind::Secret, name: name.into() }, object)
+    let (name, mut object) = fixtures::secret(name, customer, &[key]);
+    if let ReferencedObject::Found { type_: own, .. } = &mut object {
+        type_.clone_into(own);
+    }
+    (name, object)
 }
 
 fn refused(environment: &OdooEnvironment, references: &References) -> Option<Reason> {

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::super::decide::decide;
 use super::super::facts::{BrakeHold, Facts, GeneratedSecret};
 use super::super::fixtures::{self, environment, running};
-use super::super::references::{HeldVersion, ObjectKind, ObjectName, ReferencedObject};
+use super::super::references::{HeldVersion, ReferencedObject};
 use super::super::step::Decision;
 use super::super::validate::validate;
 use super::*;

@@ -212,19 +212,10 @@ fn secrets_that_production_names_are_labelled_before_anything_is_installed() {
                 object["spec"]["ingress"] = json!({ "host": "erp.acme.cn", "tls": { "secretName": "tls" } });
             }));
         });
-        let name = ObjectName { kind: ObjectKind::Secret, name: "tls".into() };
-        let found = ReferencedObject::Found {
-            customer: Some("acme".into()),
-            shared,
-            type_: "kubernetes.io/tls".into(),
-            environment: None,
-            stage: None,
-            named_by_production: labelled,
-            generated_for: None,
-            generated_uid: None,
-            keys: std::collections::BTreeMap::new(),
-            resource_version: "1".into(),
-        };
+        let (name, mut found) = fixtures::secret("tls", Some("acme"), &[]);
+        if let ReferencedObject::Found { shared: is_shared, named_by_production, .. } = &mut found {
+            (*is_shared, *named_by_production) = (shared, labelled);
+        }
         facts.references.objects.insert(name, found);
         matches!(look(&facts).step, Step::Reserve(names) if names == ["tls"])
     };

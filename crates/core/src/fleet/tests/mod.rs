@@ -100,19 +100,10 @@ fn customer(version: u64, change: &Value) -> Arc<OdooCustomer> {
 }
 
 fn secret(customer: Option<&str>, shared: bool, version: u64) -> (ObjectName, ReferencedObject) {
-    let name = ObjectName { kind: ObjectKind::Secret, name: "tls".into() };
-    let found = ReferencedObject::Found {
-        customer: customer.map(str::to_owned),
-        shared,
-        type_: "Opaque".into(),
-        environment: None,
-        stage: None,
-        named_by_production: false,
-        generated_for: None,
-        generated_uid: None,
-        keys: BTreeMap::new(),
-        resource_version: version.to_string(),
-    };
+    let (name, mut found) = fixtures::secret("tls", customer, &[]);
+    if let ReferencedObject::Found { shared: is_shared, resource_version, .. } = &mut found {
+        (*is_shared, *resource_version) = (shared, version.to_string());
+    }
     (name, found)
 }
 
