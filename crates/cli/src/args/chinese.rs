@@ -1,0 +1,150 @@
+//! The command line's help in Chinese.
+
+use clap::Command;
+
+/// Each command, and each argument as `command.argument`; those of every command begin with a dot.
+const HELP: &[(&str, &str)] = &[
+    ("", "查看并操作 OdooFleet 运行的 Odoo"),
+    (".kubeconfig", "kubeconfig 文件，默认为 $KUBECONFIG 或 ~/.kube/config"),
+    (".context", "kubeconfig 中的上下文"),
+    (".namespace", "环境所在的命名空间；默认取上下文的命名空间，否则为 odoo"),
+    (".all_namespaces", "所有命名空间"),
+    (".output", "输出格式"),
+    (".color", "何时使用颜色"),
+    (".force", "即使由 Git 管理或需要再次确认，也强制写入"),
+    (".help", "显示帮助"),
+    (".version", "显示版本"),
+    ("status", "查看环境的状态，以及出问题时该怎么做"),
+    ("status.environment", "环境名称；不指定则列出全部"),
+    ("status.watch", "持续显示变化"),
+    ("start", "启动环境：先数据库，后 Odoo"),
+    ("start.environments", "环境名称"),
+    ("start.replicas", "Odoo 的 Pod 数量；默认为停止前的数量"),
+    ("start.reason", "原因，记录在环境上"),
+    ("start.wait", "等待完成"),
+    ("start.timeout", "最长等待时间，例如 90s、15m、1h"),
+    ("stop", "停止环境：先 Odoo，后数据库"),
+    ("stop.environments", "环境名称"),
+    ("stop.reason", "原因，记录在环境上"),
+    ("stop.wait", "等待完成"),
+    ("stop.timeout", "最长等待时间，例如 90s、15m、1h"),
+    ("restart", "逐个替换环境的 Pod"),
+    ("restart.environments", "环境名称"),
+    ("restart.reason", "原因，记录在环境上"),
+    ("restart.wait", "等待完成"),
+    ("restart.timeout", "最长等待时间，例如 90s、15m、1h"),
+    ("suspend", "暂停客户：停止其所有环境，数据保留"),
+    ("suspend.customer", "客户名称"),
+    ("suspend.reason", "原因，记录在客户上"),
+    ("resume", "结束客户的暂停：之前运行的环境重新启动"),
+    ("resume.customer", "客户名称"),
+    ("resume.reason", "原因，记录在客户上"),
+    ("rollout", "查看并控制模板版本的发布"),
+    ("rollout status", "查看模板版本发布到了哪里"),
+    ("rollout status.template", "模板名称；不指定则列出全部"),
+    ("rollout pause", "暂停发布：不再升级更多环境"),
+    ("rollout pause.template", "模板名称"),
+    ("rollout resume", "继续发布"),
+    ("rollout resume.template", "模板名称"),
+    ("retained", "查看并清理已删除环境保留下来的内容"),
+    ("retained list", "列出保留的 Release"),
+    ("retained purge", "彻底删除保留的 Release，包括存储卷、数据库和密码"),
+    ("retained purge.release", "Release 名称"),
+    ("retained purge.confirm", "再次输入 Release 名称，以确认删除其数据"),
+    ("open", "在浏览器中打开环境的页面"),
+    ("open.environment", "环境名称"),
+    ("open.print", "只打印地址"),
+    ("shell", "在 Odoo 的 Pod 中打开 shell"),
+    ("shell.environment", "环境名称"),
+    ("shell.command", "执行的命令，写在 -- 之后；默认为 shell"),
+    ("psql", "对环境的数据库打开 psql"),
+    ("psql.environment", "环境名称"),
+    ("psql.arguments", "psql 的参数，写在 -- 之后"),
+    ("completion", "打印 shell 的自动补全脚本"),
+    ("completion.shell", "shell 名称"),
+    ("version", "打印本程序、Operator 和 Kubernetes 的版本"),
+];
+
+/// clap's own headings.
+const TEMPLATE: &str = "{about}\n\n用法：{usage}\n\n{all-args}{after-help}";
+
+/// The command with its help in Chinese.
+pub fn translated(command: Command) -> Command {
+    let mut command = command;
+    command.build();
+    translate(command, "")
+}
+
+fn translate(command: Command, path: &str) -> Command {
+    let mut command = command.help_template(TEMPLATE).subcommand_help_heading("命令").subcommand_value_name("命令");
+    if let Some(help) = text(path) {
+        command = command.about(help).long_about(help);
+    }
+    let ids: Vec<String> = command.get_arguments().map(|argument| argument.get_id().to_string()).collect();
+    for id in ids {
+        let help = text(&format!("{path}.{id}")).or_else(|| text(&format!(".{id}")));
+        command = command.mut_arg(id, |argument| {
+            let heading = if argument.is_positional() { "参数" } else { "选项" };
+            let argument = argument.help_heading(heading);
+            match help {
+                Some(help) => argument.help(help).long_help(help),
+                None => argument,
+            }
+        });
+    }
+    let names: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    for name in names {
+        let below = if path.is_empty() { name.clone() } else { format!("{path} {name}") };
+        command = command.mut_subcommand(name, |own| translate(own, &below));
+    }
+    command
+}
+
+fn text(key: &str) -> Option<&'static str> {
+    HELP.iter().find(|(own, _)| *own == key).map(|(_, text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::args::Cli;
+
+    fn keys(command: &Command, path: &str, all: &mut BTreeSet<String>) {
+        all.insert(path.to_owned());
+        for argument in command.get_arguments() {
+            let id = argument.get_id();
+            let global = argument.is_global_set() || ["help", "version"].contains(&id.as_str());
+            all.insert(if global { format!(".{id}") } else { format!("{path}.{id}") });
+        }
+        for below in command.get_subcommands() {
+            let own =
+                if path.is_empty() { below.get_name().to_owned() } else { format!("{path} {}", below.get_name()) };
+            keys(below, &own, all);
+        }
+    }
+
+    #[test]
+    fn all_help_is_there_in_chinese_and_nothing_beside() {
+        let mut command = Cli::command();
+        command.build();
+        let mut wanted = BTreeSet::new();
+        keys(&command, "", &mut wanted);
+        let had: BTreeSet<String> = HELP.iter().map(|(key, _)| (*key).to_owned()).collect();
+        assert_eq!(had.len(), HELP.len(), "a key stands twice");
+        assert_eq!(had, wanted);
+    }
+
+    #[test]
+    fn chinese_help_has_no_english_heading() {
+        let mut command = translated(Cli::command());
+        let help = command.render_help().to_string();
+        assert!(help.contains("查看环境的状态"), "{help}");
+        for heading in ["Usage", "Commands:", "Options:", "Arguments:"] {
+            assert!(!help.contains(heading), "{heading} in {help}");
+        }
+    }
+}

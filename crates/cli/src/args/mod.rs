@@ -1,0 +1,99 @@
+//! The command line.
+
+mod chinese;
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands::{completion, customer, exec, open, power, retained, rollout, status};
+use crate::language::Language;
+use crate::output::{Colour, Format};
+
+/// See and drive the Odoos that OdooFleet runs
+///
+/// It acts with the rights of your kubeconfig and nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-odoo", bin_name = "kubectl odoo", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The kubeconfig, instead of $KUBECONFIG or ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The namespace of the environments; else the context's, else "odoo"
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// All namespaces
+    #[arg(short = 'A', long, global = true)]
+    pub all_namespaces: bool,
+    /// The form of the answer
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORM")]
+    pub output: Format,
+    /// When colour is used
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
+    /// Write even what Git owns, or what needs a second thought
+    #[arg(long, global = true)]
+    pub force: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show how environments are, and what to do
+    Status(status::StatusArgs),
+    /// Start environments: the database first, then Odoo
+    Start(power::StartArgs),
+    /// Stop environments: Odoo first, then its database
+    Stop(power::StopArgs),
+    /// Replace the pods of environments one by one
+    Restart(power::RestartArgs),
+    /// Suspend a customer: all its environments stop, data stays
+    Suspend(customer::SuspendArgs),
+    /// End a customer's suspension: what ran before starts again
+    Resume(customer::ResumeArgs),
+    /// See and hold the rollout of a template's version
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
+    /// See and end what deleted environments have left
+    #[command(subcommand)]
+    Retained(retained::RetainedCommand),
+    /// Open an environment's page in the browser
+    Open(open::OpenArgs),
+    /// Open a shell in a pod of Odoo
+    Shell(exec::ShellArgs),
+    /// Open psql on an environment's database
+    Psql(exec::PsqlArgs),
+    /// Print the completion of a shell
+    Completion(completion::CompletionArgs),
+    /// Print the versions of this program, the operator and Kubernetes
+    Version,
+}
+
+/// The command line of this process in the language given.
+pub fn parse(language: Language) -> Result<Cli, clap::Error> {
+    let matches = command(language).try_get_matches()?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// The whole command, its help in the language given.
+pub fn command(language: Language) -> clap::Command {
+    let command = Cli::command();
+    match language {
+        Language::English => command,
+        Language::Chinese => chinese::translated(command),
+    }
+}

@@ -1,0 +1,11 @@
+//! One module a command: what it takes, what it decides, what it says.
+
+pub mod completion;
+pub mod customer;
+pub mod exec;
+pub mod open;
+pub mod power;
+pub mod retained;
+pub mod rollout;
+pub mod status;
+pub mod version;

@@ -1,0 +1,80 @@
+//! `kubectl odoo`: what a person does with OdooFleet, typed. Also by itself, as `kubectl-odoo`.
+
+mod args;
+mod commands;
+mod failure;
+mod git_owner;
+mod language;
+mod output;
+mod reasons;
+mod session;
+mod wait;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use console::Style;
+use failure::{Exit, Failure};
+use language::Language;
+use session::Session;
+
+fn main() -> ExitCode {
+    let language = Language::of_environment();
+    let cli = match args::parse(language) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    cli.global.color.apply();
+    match run(cli, language) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&failure, language),
+    }
+}
+
+fn run(cli: Cli, language: Language) -> Result<(), Failure> {
+    // Its own provider, because another crate may bring a second one, and rustls then chooses none.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Completion(args) => return commands::completion::run(&args, language),
+            Command::Version => return commands::version::run(&cli.global, language).await,
+            _ => {}
+        }
+        let session = Session::connect(&cli.global, language).await?;
+        match cli.command {
+            Command::Status(args) => Box::pin(commands::status::run(&session, &args)).await,
+            Command::Start(args) => commands::power::start(&session, &args).await,
+            Command::Stop(args) => commands::power::stop(&session, &args).await,
+            Command::Restart(args) => commands::power::restart(&session, &args).await,
+            Command::Suspend(args) => commands::customer::suspend(&session, &args).await,
+            Command::Resume(args) => commands::customer::resume(&session, &args).await,
+            Command::Rollout(command) => commands::rollout::run(&session, &command).await,
+            Command::Retained(command) => commands::retained::run(&session, &command).await,
+            Command::Open(args) => commands::open::run(&session, &args).await,
+            Command::Shell(args) => commands::exec::shell(&session, &args).await,
+            Command::Psql(args) => commands::exec::psql(&session, &args).await,
+            Command::Completion(_) | Command::Version => Ok(()),
+        }
+    })
+}
+
+/// Help and version are answers; anything else that clap says is a mistake of the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
+    match error.print() {
+        Ok(()) => ExitCode::from(code),
+        Err(_) => ExitCode::from(Exit::PipeClosed as u8),
+    }
+}
+
+fn end(failure: &Failure, language: Language) -> ExitCode {
+    if failure.exit != Exit::PipeClosed {
+        let (error, hint) = (Style::new().for_stderr().red().bold(), Style::new().for_stderr().cyan());
+        output::remark(&format!("{} {}", error.apply_to(language.pick("error:", "错误：")), failure.message));
+        if let Some(text) = &failure.hint {
+            output::remark(&format!("{} {text}", hint.apply_to(language.pick("next:", "建议："))));
+        }
+    }
+    ExitCode::from(failure.exit as u8)
+}

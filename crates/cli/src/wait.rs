@@ -1,0 +1,182 @@
+//! Waiting until an environment is as it was wished, with what the operator says meanwhile.
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use indicatif::{ProgressBar, ProgressStyle};
+use kube::runtime::{WatchStreamExt, watcher};
+use odoofleet_api::OdooEnvironment;
+
+use crate::failure::{Exit, Failure};
+use crate::output;
+use crate::say;
+use crate::session::{Asked, Session};
+
+/// How far something is that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It is there.
+    Done,
+    /// It is on the way; what the operator says of it.
+    Going(String),
+    /// It will not come before somebody changes something; why.
+    Failed(String),
+}
+
+/// What a command that waits takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WaitArgs {
+    /// Wait until it is done
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait at most, such as 90s, 15m or 1h
+    #[arg(long, default_value = "15m", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// A time as people write it: digits with `s`, `m` or `h`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is no time: write such as 90s, 15m or 1h");
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let unit = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// Waits until `progress` says that the environment is there, or cannot be. Ctrl-C ends the waiting and nothing else.
+pub async fn until(
+    session: &Session,
+    name: &str,
+    timeout: Duration,
+    progress: impl Fn(&OdooEnvironment) -> Progress,
+) -> Result<(), Failure> {
+    let language = session.language;
+    let told = Told::new();
+    tokio::select! {
+        outcome = watch(session, name, &told, progress) => outcome,
+        () = tokio::time::sleep(timeout) => {
+            let seconds = timeout.as_secs();
+            let last = told.last();
+            Err(Failure::new(
+                Exit::TimedOut,
+                say!(
+                    language,
+                    "environment \"{name}\" is not there after {seconds} s: {last}",
+                    "环境 \"{name}\" 在 {seconds} 秒内没有完成：{last}"
+                ),
+            )
+            .hint(say!(
+                language,
+                "the operator goes on; `kubectl odoo status {name} --watch` shows it",
+                "Operator 会继续执行；用 `kubectl odoo status {name} --watch` 查看"
+            )))
+        }
+        _ = tokio::signal::ctrl_c() => Err(Failure::new(
+            Exit::Interrupted,
+            say!(
+                language,
+                "no longer waiting for environment \"{name}\"; what was asked for stands, and the operator goes on",
+                "已停止等待环境 \"{name}\"；请求仍然有效，Operator 会继续执行"
+            ),
+        )),
+    }
+}
+
+async fn watch(
+    session: &Session,
+    name: &str,
+    told: &Told,
+    progress: impl Fn(&OdooEnvironment) -> Progress,
+) -> Result<(), Failure> {
+    let language = session.language;
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut changes = watcher(session.api::<OdooEnvironment>(), config).default_backoff().boxed();
+    let mut failures = 0;
+    loop {
+        match changes.try_next().await {
+            Ok(Some(watcher::Event::Apply(environment) | watcher::Event::InitApply(environment))) => {
+                failures = 0;
+                match progress(&environment) {
+                    Progress::Done => return Ok(()),
+                    Progress::Failed(why) => return Err(Failure::new(Exit::Unhealthy, why)),
+                    Progress::Going(what) => told.tell(&what),
+                }
+            }
+            Ok(Some(watcher::Event::Delete(_)) | None) => {
+                let gone = say!(language, "environment \"{name}\" was deleted", "环境 \"{name}\" 已被删除");
+                return Err(Failure::new(Exit::NotFound, gone));
+            }
+            // The API server may be restarted meanwhile; what it refuses stays refused.
+            Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) => {
+                let refused = matches!(&error, kube::Error::Api(status) if (400..410).contains(&status.code));
+                failures += 1;
+                if refused || failures > 5 {
+                    return Err(session.explain(&Asked::of::<OdooEnvironment>("watch", Some(name)), error).await);
+                }
+            }
+            Ok(Some(_)) | Err(_) => {}
+        }
+    }
+}
+
+/// What was told last: a line that changes on a terminal, a line for each change elsewhere.
+struct Told {
+    bar: Option<ProgressBar>,
+    last: std::cell::RefCell<String>,
+}
+
+impl Told {
+    fn new() -> Self {
+        let live = console::Term::stderr().is_term();
+        let bar = live.then(|| {
+            let style = ProgressStyle::with_template("{spinner} {elapsed:.dim} {wide_msg}");
+            let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, last: std::cell::RefCell::default() }
+    }
+
+    fn tell(&self, what: &str) {
+        if self.last.borrow().as_str() == what {
+            return;
+        }
+        what.clone_into(&mut self.last.borrow_mut());
+        match &self.bar {
+            Some(bar) => bar.set_message(what.to_owned()),
+            None => output::remark(what),
+        }
+    }
+
+    fn last(&self) -> String {
+        self.last.borrow().clone()
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("15m"), Ok(Duration::from_mins(15)));
+        assert_eq!(duration("1h"), Ok(Duration::from_hours(1)));
+        for wrong in ["", "15", "m", "1d", "-1s", "99999999999999999999h", "18446744073709551615h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}
