@@ -10,6 +10,7 @@
 mod budgets;
 mod certificates;
 mod checks;
+mod cli;
 mod crds;
 mod customers;
 mod deletion;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod chart;
+mod cli;
 pub mod git_server;
 pub mod handbook;
 mod objects;
@@ -16,6 +17,7 @@ mod world;
 
 pub use audit::{Audit, AuditEntry, counts};
 pub use chart::{Chart, package};
+pub use cli::{Answer, Person};
 pub use objects::{
     certificate, customer, environment, environment_of, odoo_environment, odoo_template, template, template_of,
 };

@@ -29,7 +29,7 @@ pub type Environment = OdooEnvironment;
 pub struct Setup {
     /// Kubeconfig of an administrator.
     pub kubeconfig: PathBuf,
-    /// Folder of kubectl, helm, registry, odoofleet and odoofleet-helm-worker.
+    /// Folder of kubectl, helm, registry, kubectl-odoo, odoofleet and odoofleet-helm-worker.
     pub bin: PathBuf,
     /// Folder of packaged charts.
     pub charts: PathBuf,
@@ -273,7 +273,8 @@ impl Drop for World {
     }
 }
 
-fn kubeconfig_with_token(cluster: &Cluster, token: &Path) -> String {
+/// A kubeconfig whose only user has the token in a file.
+pub(crate) fn kubeconfig_with_token(cluster: &Cluster, token: &Path) -> String {
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
         "clusters": [{ "name": "c", "cluster": cluster }],

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let language = Language::of_environment();
     let cli = match args::parse(language) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, language),
     };
     cli.global.color.apply();
     match run(cli, language) {
@@ -60,7 +60,10 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
 }
 
 /// Help and version are answers; anything else that clap says is a mistake of the command line.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error, language: Language) -> ExitCode {
+    if let Some(mistake) = args::mistake(error, language) {
+        return end(&Failure::new(Exit::Usage, mistake).hint("用 --help 查看用法"), language);
+    }
     let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
     match error.print() {
         Ok(()) => ExitCode::from(code),

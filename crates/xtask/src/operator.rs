@@ -22,30 +22,37 @@ const NAME: &str = "odoofleet";
 const WORKER: &str = "odoofleet-helm-worker";
 /// A Secret without content: its end is the end of the tokens that were made for it.
 const TOKEN_HOLDER: &str = "odoofleet-development-token";
+/// What people type, beside the operator.
+const CLI: &str = "kubectl-odoo";
 /// The name of its process.
 pub const DAEMON: &str = "operator";
 /// An operator killed without warning keeps its Lease for a while; the next one waits for it.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
-/// Builds operator and worker and puts them into `bin`. Says whether either changed.
+/// Builds operator, worker and `kubectl odoo`, and puts them into `bin`. Says whether operator or worker changed.
 pub fn build(bin: &Path, release: bool) -> Result<bool> {
     let task = ui::Task::start("Building the operator and its Helm worker");
     fs::create_dir_all(bin).with_context(|| format!("cannot create {}", bin.display()))?;
-    let operator = install(&cargo_build(release)?, bin, NAME)?;
+    let [built, cli] = cargo_build(release)?;
+    let operator = install(&built, bin, NAME)?;
+    install(&cli, bin, CLI)?;
     let worker = install(&go_build()?, bin, WORKER)?;
     task.done("Built the operator and its Helm worker");
     Ok(operator || worker)
 }
 
-fn cargo_build(release: bool) -> Result<PathBuf> {
+/// Operator and `kubectl odoo`, built together: most of what they are made of is the same.
+fn cargo_build(release: bool) -> Result<[PathBuf; 2]> {
     let mut command = exec::cargo();
     command.current_dir(repo::root());
-    command.args(["build", "--quiet", "--package", NAME, "--message-format", "json-render-diagnostics"]);
+    command.args(["build", "--quiet", "--package", NAME, "--package", "odoofleet-cli"]);
+    command.args(["--message-format", "json-render-diagnostics"]);
     if release {
         command.arg("--release");
     }
     let said = exec::output(&mut command)?;
-    executable(&said, NAME).ok_or_else(|| anyhow!("cargo built {NAME}, but did not say where"))
+    let built = |name| executable(&said, name).ok_or_else(|| anyhow!("cargo built {name}, but did not say where"));
+    Ok([built(NAME)?, built(CLI)?])
 }
 
 /// The binary that cargo's messages name.

@@ -1,6 +1,7 @@
 //! The command line's help in Chinese.
 
 use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Each command, and each argument as `command.argument`; those of every command begin with a dot.
 const HELP: &[(&str, &str)] = &[
@@ -65,7 +66,7 @@ const HELP: &[(&str, &str)] = &[
     ("version", "打印本程序、Operator 和 Kubernetes 的版本"),
 ];
 
-/// clap's own headings.
+/// clap's own headings. What may be chosen is said with the text: clap's list of it would be English.
 const TEMPLATE: &str = "{about}\n\n用法：{usage}\n\n{all-args}{after-help}";
 
 /// The command with its help in Chinese.
@@ -85,19 +86,58 @@ fn translate(command: Command, path: &str) -> Command {
         let help = text(&format!("{path}.{id}")).or_else(|| text(&format!(".{id}")));
         command = command.mut_arg(id, |argument| {
             let heading = if argument.is_positional() { "参数" } else { "选项" };
-            let argument = argument.help_heading(heading);
+            let choices: Vec<String> =
+                argument.get_possible_values().iter().map(|choice| choice.get_name().to_owned()).collect();
+            let choices = match choices.as_slice() {
+                [] => String::new(),
+                _ if !argument.get_action().takes_values() => String::new(),
+                choices => format!("（可选：{}）", choices.join("、")),
+            };
+            let argument = argument.help_heading(heading).hide_possible_values(true).hide_default_value(true);
             match help {
-                Some(help) => argument.help(help).long_help(help),
+                Some(help) => argument.help(format!("{help}{choices}")).long_help(format!("{help}{choices}")),
                 None => argument,
             }
         });
     }
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").replace("[OPTIONS]", "[选项]").replace("<COMMAND>", "<命令>");
+    command = command.override_usage(usage);
     let names: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
     for name in names {
         let below = if path.is_empty() { name.clone() } else { format!("{path} {name}") };
         command = command.mut_subcommand(name, |own| translate(own, &below));
     }
     command
+}
+
+/// What is wrong with the command line, as clap found it. What it finds seldom stays in its own words.
+pub fn mistake(error: &clap::Error) -> String {
+    let told = |kind: ContextKind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join("、"),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    let argument = told(ContextKind::InvalidArg);
+    let mut text = match error.kind() {
+        ErrorKind::InvalidSubcommand => format!("没有命令 \"{}\"", told(ContextKind::InvalidSubcommand)),
+        ErrorKind::UnknownArgument => format!("没有参数 \"{argument}\""),
+        ErrorKind::MissingRequiredArgument => format!("缺少参数：{argument}"),
+        ErrorKind::InvalidValue if told(ContextKind::InvalidValue).is_empty() => format!("\"{argument}\" 缺少值"),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            format!("\"{}\" 不是 \"{argument}\" 的有效值", told(ContextKind::InvalidValue))
+        }
+        ErrorKind::ArgumentConflict => format!("\"{argument}\" 不能与 {} 同时使用", told(ContextKind::PriorArg)),
+        ErrorKind::MissingSubcommand => format!("缺少命令：{}", told(ContextKind::ValidSubcommand)),
+        _ => error.to_string(),
+    };
+    for kind in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue] {
+        if error.get(kind).is_some() {
+            text = format!("{text}；您是否想输入：{}", told(kind));
+        }
+    }
+    text
 }
 
 fn text(key: &str) -> Option<&'static str> {
@@ -139,11 +179,28 @@ mod tests {
     }
 
     #[test]
+    fn mistakes_are_named_in_chinese() {
+        for (line, said) in [
+            ("stat", "没有命令 \"stat\"；您是否想输入："),
+            ("stop", "缺少参数：<ENVIRONMENT>..."),
+            ("status --wach", "没有参数 \"--wach\"；您是否想输入：--watch"),
+            ("status -o xml", "\"xml\" 不是 \"--output <FORM>\" 的有效值"),
+            ("start acme-prod --timeout soon", "\"soon\" 不是 \"--timeout <TIMEOUT>\" 的有效值"),
+            ("status --context", "\"--context <NAME>\" 缺少值"),
+        ] {
+            let words = std::iter::once("kubectl-odoo").chain(line.split(' '));
+            let error = translated(Cli::command()).try_get_matches_from(words).unwrap_err();
+            let mistake = mistake(&error);
+            assert!(mistake.starts_with(said), "{line}: {mistake}");
+        }
+    }
+
+    #[test]
     fn chinese_help_has_no_english_heading() {
         let mut command = translated(Cli::command());
         let help = command.render_help().to_string();
         assert!(help.contains("查看环境的状态"), "{help}");
-        for heading in ["Usage", "Commands:", "Options:", "Arguments:"] {
+        for heading in ["Usage", "Commands:", "Options:", "Arguments:", "[OPTIONS]", "Possible values", "default"] {
             assert!(!help.contains(heading), "{heading} in {help}");
         }
     }

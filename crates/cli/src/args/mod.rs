@@ -89,6 +89,12 @@ pub fn parse(language: Language) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches)
 }
 
+/// What is wrong with the command line, in the language given; none where clap's own words are to be printed: help, a version.
+pub fn mistake(error: &clap::Error, language: Language) -> Option<String> {
+    let is_help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    (language == Language::Chinese && error.use_stderr() && !is_help).then(|| chinese::mistake(error))
+}
+
 /// The whole command, its help in the language given.
 pub fn command(language: Language) -> clap::Command {
     let command = Cli::command();

@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::ObjectMeta;
 use odoofleet_api::conditions::{ConditionType, Reason, find};
 use odoofleet_api::environment::Phase;
-use odoofleet_api::template::WorkloadKind;
+use odoofleet_api::template::{WorkloadKind, WorkloadRole};
 use odoofleet_api::{OdooEnvironment, labels};
 use serde_json::json;
 
@@ -106,7 +106,8 @@ pub async fn stop(session: &Session, args: &StopArgs) -> Result<(), Failure> {
 /// `kubectl odoo restart`. What Git holds does not change, so Git is not asked.
 pub async fn restart(session: &Session, args: &RestartArgs) -> Result<(), Failure> {
     let language = session.language;
-    let at = session.now().strftime("%FT%TZ").to_string();
+    // With a fraction: a pod that was made within this second is older, too.
+    let at = session.now().strftime("%FT%T%.3fZ").to_string();
     for name in &args.environments {
         let environment: OdooEnvironment = session.get(name).await?;
         let phase = environment.status.as_ref().and_then(|status| status.phase);
@@ -178,10 +179,11 @@ async fn scale(
     })
 }
 
-/// How many pods Odoo's own workload had before it was stopped: the operator keeps the number on it. One, if nobody knows.
+/// How many pods Odoo had before it was stopped: the operator keeps the number on each workload. One, if nobody knows.
 async fn pods_before_stop(session: &Session, environment: &OdooEnvironment) -> i32 {
     let workloads = environment.status.iter().flat_map(|status| &status.workloads);
-    for workload in workloads {
+    let mut found = Vec::new();
+    for workload in workloads.filter(|workload| workload.role == WorkloadRole::Application) {
         let name = &workload.name;
         let metadata = match workload.kind {
             WorkloadKind::Deployment => {
@@ -191,18 +193,18 @@ async fn pods_before_stop(session: &Session, environment: &OdooEnvironment) -> i
                 session.api::<StatefulSet>().get_metadata(name).await.map(|object| object.metadata)
             }
         };
-        if let Some(count) = metadata.ok().as_ref().and_then(web_pods) {
-            return count;
-        }
+        found.extend(metadata.ok());
     }
-    1
+    web_pods(&found).unwrap_or(1)
 }
 
-/// The number that stands on Odoo's own workload.
-fn web_pods(metadata: &ObjectMeta) -> Option<i32> {
-    let annotations = metadata.annotations.as_ref()?;
-    let is_web = annotations.get(labels::ROLE).is_some_and(|role| role == "Web");
-    annotations.get(labels::REPLICAS)?.parse().ok().filter(|count| is_web && *count > 0)
+/// The number that stands on Odoo's own workload: the one that its chart marks so, or the only one.
+fn web_pods(applications: &[ObjectMeta]) -> Option<i32> {
+    let annotation = |metadata: &ObjectMeta, key: &str| metadata.annotations.as_ref()?.get(key).cloned();
+    let is_web = |metadata: &&ObjectMeta| annotation(metadata, labels::ROLE).is_some_and(|role| role == "Web");
+    let only = if let [only] = applications { Some(only) } else { None };
+    let web = applications.iter().find(is_web).or(only)?;
+    annotation(web, labels::REPLICAS)?.parse().ok().filter(|count| *count > 0)
 }
 
 /// The reason for which the customer's state holds an environment down, whatever its replicas are.
@@ -314,16 +316,19 @@ mod tests {
     }
 
     #[test]
-    fn only_odoos_own_workload_tells_the_number_before_the_stop() {
-        let of = |role: &str, count: &str| {
-            let annotations = [(labels::ROLE, role), (labels::REPLICAS, count)];
-            let annotations = annotations.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            web_pods(&ObjectMeta { annotations: Some(annotations.into()), ..ObjectMeta::default() })
+    fn odoos_own_workload_tells_the_number_before_the_stop() {
+        let workload = |role: Option<&str>, count: &str| {
+            let mut annotations = vec![(labels::REPLICAS, count)];
+            annotations.extend(role.map(|role| (labels::ROLE, role)));
+            let annotations = annotations.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+            ObjectMeta { annotations: Some(annotations.collect()), ..ObjectMeta::default() }
         };
-        assert_eq!(of("Web", "3"), Some(3));
-        assert_eq!(of("Database", "3"), None);
-        assert_eq!(of("Web", "0"), None);
-        assert_eq!(of("Web", "many"), None);
+        assert_eq!(web_pods(&[workload(Some("Application"), "1"), workload(Some("Web"), "3")]), Some(3));
+        assert_eq!(web_pods(&[workload(None, "2")]), Some(2));
+        assert_eq!(web_pods(&[workload(None, "2"), workload(None, "1")]), None);
+        assert_eq!(web_pods(&[workload(Some("Web"), "0")]), None);
+        assert_eq!(web_pods(&[workload(Some("Web"), "many")]), None);
+        assert_eq!(web_pods(&[]), None);
     }
 
     #[test]

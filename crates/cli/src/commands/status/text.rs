@@ -47,15 +47,16 @@ fn parts(language: Language, report: &Report) -> Vec<(&'static str, String)> {
             "{name}, revision {revision} {status}, chart {chart}",
             "{name}，修订 {revision} {status}，Chart {chart}"
         );
-        rows.push((language.pick("release", "release"), text));
+        rows.push((language.pick("release", "Release"), text));
     }
     let workloads = report.workloads.iter().map(|workload| {
         format!("{:?} {} {}/{}", workload.kind, workload.name, workload.ready_replicas, workload.replicas)
     });
     rows.extend(labelled(language.pick("workloads", "工作负载"), workloads));
+    let pods_label = language.pick("pods", "Pod");
     match &report.pods {
-        Seen::Found(pods) => rows.extend(labelled("pods", pods.iter().map(|pod| pod_line(language, pod)))),
-        Seen::Hidden(why) => rows.push(("pods", why.clone())),
+        Seen::Found(pods) => rows.extend(labelled(pods_label, pods.iter().map(|pod| pod_line(language, pod)))),
+        Seen::Hidden(why) => rows.push((pods_label, why.clone())),
     }
     rows.extend(database(language, report));
     let addons = report.addons.iter().map(|addon| {

@@ -1,0 +1,7 @@
+//! `kubectl odoo`, typed as people type it.
+
+mod bad_input;
+mod customers;
+mod power;
+mod retained;
+mod status;
