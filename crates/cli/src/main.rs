@@ -38,6 +38,7 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
     runtime.block_on(async {
         match cli.command {
             Command::Completion(args) => return commands::completion::run(&args, language),
+            Command::Complete(args) => return commands::completion::complete(&args, language).await,
             Command::Version => return commands::version::run(&cli.global, language).await,
             _ => {}
         }
@@ -54,7 +55,7 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Open(args) => commands::open::run(&session, &args).await,
             Command::Shell(args) => commands::exec::shell(&session, &args).await,
             Command::Psql(args) => commands::exec::psql(&session, &args).await,
-            Command::Completion(_) | Command::Version => Ok(()),
+            Command::Completion(_) | Command::Complete(_) | Command::Version => Ok(()),
         }
     })
 }

@@ -17,7 +17,7 @@ use crate::session::{Asked, Session};
 pub enum Progress {
     /// It is there.
     Done,
-    /// It is on the way; what the operator says of it.
+    /// It is on the way; what the operator says of it, or nothing.
     Going(String),
     /// It will not come before somebody changes something; why.
     Failed(String),
@@ -56,7 +56,7 @@ pub async fn until(
     progress: impl Fn(&OdooEnvironment) -> Progress,
 ) -> Result<(), Failure> {
     let language = session.language;
-    let told = Told::new();
+    let told = Told::new(say!(language, "the operator has not taken it up yet", "Operator 尚未处理"));
     tokio::select! {
         outcome = watch(session, name, &told, progress) => outcome,
         () = tokio::time::sleep(timeout) => {
@@ -131,7 +131,8 @@ struct Told {
 }
 
 impl Told {
-    fn new() -> Self {
+    /// Nothing was told yet; `nothing` says so, should it stay so.
+    fn new(nothing: String) -> Self {
         let live = console::Term::stderr().is_term();
         let bar = live.then(|| {
             let style = ProgressStyle::with_template("{spinner} {elapsed:.dim} {wide_msg}");
@@ -139,11 +140,11 @@ impl Told {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, last: std::cell::RefCell::default() }
+        Self { bar, last: nothing.into() }
     }
 
     fn tell(&self, what: &str) {
-        if self.last.borrow().as_str() == what {
+        if what.is_empty() || self.last.borrow().as_str() == what {
             return;
         }
         what.clone_into(&mut self.last.borrow_mut());

@@ -85,7 +85,11 @@ fn translate(command: Command, path: &str) -> Command {
     for id in ids {
         let help = text(&format!("{path}.{id}")).or_else(|| text(&format!(".{id}")));
         command = command.mut_arg(id, |argument| {
-            let heading = if argument.is_positional() { "参数" } else { "选项" };
+            let heading = match () {
+                () if argument.is_positional() => "参数",
+                () if argument.is_global_set() => "全局选项",
+                () => "选项",
+            };
             let choices: Vec<String> =
                 argument.get_possible_values().iter().map(|choice| choice.get_name().to_owned()).collect();
             let choices = match choices.as_slice() {
@@ -154,6 +158,9 @@ mod tests {
     use crate::args::Cli;
 
     fn keys(command: &Command, path: &str, all: &mut BTreeSet<String>) {
+        if command.is_hide_set() {
+            return;
+        }
         all.insert(path.to_owned());
         for argument in command.get_arguments() {
             let id = argument.get_id();

@@ -26,6 +26,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The kubeconfig, instead of $KUBECONFIG or ~/.kube/config
     #[arg(long, global = true, value_name = "FILE")]
@@ -79,6 +80,9 @@ pub enum Command {
     Psql(exec::PsqlArgs),
     /// Print the completion of a shell
     Completion(completion::CompletionArgs),
+    /// What kubectl asks while somebody types
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
     /// Print the versions of this program, the operator and Kubernetes
     Version,
 }

@@ -222,8 +222,11 @@ fn held_down(language: Language, name: &str, reason: &Reason) -> Failure {
     Failure { hint: remedy, ..Failure::new(Exit::Unhealthy, message) }
 }
 
-/// What the operator says of an environment now.
+/// What the operator says of an environment as its spec is now; nothing before it has seen it.
 fn told(environment: &OdooEnvironment) -> String {
+    if !is_observed(environment) {
+        return String::new();
+    }
     let status = environment.status.clone().unwrap_or_default();
     let reason = status.reason.map(|reason| reason.to_string()).unwrap_or_default();
     format!("{} {reason}: {}", environment.name_any(), status.message.unwrap_or_default())
@@ -242,10 +245,10 @@ fn is_true(environment: &OdooEnvironment, type_: ConditionType) -> bool {
 
 /// Ready for people, as the operator sees it; what is stalled does not come by itself.
 fn started(environment: &OdooEnvironment, language: Language) -> Progress {
+    let phase = environment.status.as_ref().and_then(|status| status.phase);
     if !is_observed(environment) {
         return Progress::Going(told(environment));
     }
-    let phase = environment.status.as_ref().and_then(|status| status.phase);
     if phase == Some(Phase::Running) && is_true(environment, ConditionType::Ready) {
         return Progress::Done;
     }
@@ -302,7 +305,7 @@ mod tests {
             started(&environment(&status), Language::English)
         };
         assert_eq!(running(3, &["Ready"]), Progress::Done);
-        assert_eq!(running(2, &["Ready"]), Progress::Going("acme-prod Running: m".into()));
+        assert_eq!(running(2, &["Ready"]), Progress::Going(String::new()));
         assert_eq!(running(3, &[]), Progress::Going("acme-prod Running: m".into()));
         assert_eq!(running(3, &["Stalled"]), Progress::Failed("acme-prod Running: m".into()));
     }
