@@ -72,6 +72,11 @@ impl Kube {
         self.tool("helm")
     }
 
+    /// `kubectl odoo`; arguments are to be added.
+    pub fn odoo(&self) -> Command {
+        self.tool("kubectl-odoo")
+    }
+
     /// Applies manifests.
     pub fn apply(&self, manifest: &str) -> Result<()> {
         exec::feed(self.kubectl().args(["apply", "-f", "-"]), manifest).map(|_| ())

@@ -20,7 +20,7 @@ use crate::commands::bench::lab::Lab;
 use crate::commands::bench::rates::all_environments;
 use crate::commands::bench::report::Report;
 use crate::commands::bench::restart::{self, Goals};
-use crate::commands::bench::stats::seconds;
+use crate::commands::bench::stats::{median_and_most, seconds};
 use crate::commands::bench::watch;
 use crate::{exec, ui};
 
@@ -48,9 +48,29 @@ pub fn measure(lab: &mut Lab, size: u32) -> Result<Report> {
     let told = all_environments(&environments, &fleet, |seen| seen.rests_in("Running"))? - since;
     task.done("The operator has told how they are");
     report.add(format!("{size} found for the first time: each status written after"), seconds(told), "", "");
+    command_line(lab, size, &mut report)?;
     ui::heading("Restart");
     restart::measure(lab, &fleet, &GOALS, &mut report)?;
     Ok(report)
+}
+
+/// How long people wait for the table of all environments.
+fn command_line(lab: &Lab, size: u32, report: &mut Report) -> Result<()> {
+    let kube = lab.kube();
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let mut command = kube.odoo();
+        let since = Instant::now();
+        let table = exec::output(command.args(["status", "--all-namespaces"]))?;
+        took.push(since.elapsed());
+        let rows = table.lines().count();
+        if rows <= size as usize {
+            bail!("kubectl odoo status shows {rows} lines, and there are {size} environments");
+        }
+    }
+    let goal = if size <= 1_000 { "< 1 s at 1,000" } else { "" };
+    report.add(format!("`kubectl odoo status -A` with {size}"), median_and_most(&took), "", goal);
+    Ok(())
 }
 
 /// What is copied.
