@@ -20,7 +20,7 @@ async fn the_complete_example_reaches_login_pages_with_addons_cron_and_workers()
     let real = Real::from_env()?;
     let Some(odoo) = real.odoo_or_skip("the_complete_example_reaches_login_pages") else { return Ok(()) };
     let mut world = RealWorld::bare("complete").await?;
-    world.world.run_operator().await?;
+    world.run_operator().await?;
     let acme = Acme::start(&world).await?;
     let reader = acme.reader(&world, odoo)?;
     let complete = reader.examples().join("complete");

@@ -14,7 +14,7 @@ async fn a_customer_comes_is_suspended_and_crashes_as_the_handbook_says() -> Res
     let real = Real::from_env()?;
     let Some(odoo) = real.odoo_or_skip("a_customer_comes_is_suspended_and_crashes") else { return Ok(()) };
     let mut world = RealWorld::bare("handbook").await?;
-    world.world.run_operator().await?;
+    world.run_operator().await?;
     let acme = Acme::start(&world).await?;
     let reader = acme.reader(&world, odoo)?;
 

@@ -13,6 +13,7 @@ mod complete;
 mod database;
 mod handbook;
 mod odoo;
+mod operator;
 mod prepare;
 mod reports;
 

@@ -57,6 +57,15 @@ impl Chart {
         Ok(Self { files })
     }
 
+    /// With pods that run on a real node, where they do nothing until they are asked to end.
+    #[must_use]
+    pub fn on_a_node(self) -> Self {
+        const IDLE: &str = "image: registry.k8s.io/pause:3.10.1";
+        let web = WEB.replace("image: \"odoo:{{ .Values.image.tag }}\"", IDLE);
+        let database = DATABASE.replace("image: postgres:16", IDLE);
+        self.with("templates/web.yaml", &web).with("templates/db.yaml", &database)
+    }
+
     /// With a volume claim `{release}-data` of one Gibibyte that one node can mount, and that the web part mounts.
     #[must_use]
     pub fn with_volume(self) -> Self {

@@ -30,6 +30,8 @@ pub struct Real {
     pub postgres_major: i64,
     /// The node's address; ports of the node are reached there.
     pub node: String,
+    /// The tag of the operator's image.
+    pub image: String,
     /// Names that pods know beside those of the cluster, in a file like `/etc/hosts`.
     pub hosts: PathBuf,
 }
@@ -84,7 +86,7 @@ impl RealWorld {
     /// A world in which nothing runs yet.
     pub async fn bare(name: &str) -> Result<Self> {
         let real = Real::from_env()?;
-        let mut world = World::bare(name, &["--node-address", &real.node]).await?;
+        let mut world = World::bare(name, &[]).await?;
         world.patience = PATIENCE;
         Ok(Self { world, real })
     }
@@ -92,10 +94,24 @@ impl RealWorld {
     /// A world with a running operator, customer `acme`, and template `odoo` of an Odoo.
     pub async fn start(name: &str, odoo: &Odoo) -> Result<Self> {
         let mut world = Self::bare(name).await?;
-        world.world.run_operator().await?;
+        world.run_operator().await?;
         world.apply(&customer("acme")).await?;
         world.apply(&world.template("odoo", odoo)).await?;
         Ok(world)
+    }
+
+    /// Runs the operator as a pod of its image, under its chart.
+    pub async fn run_operator(&mut self) -> Result<()> {
+        let values = self.operator_values();
+        self.world.run_in_cluster(&values).await
+    }
+
+    /// The values of `charts/odoofleet` with which the operator runs on the node.
+    pub fn operator_values(&self) -> Vec<String> {
+        let Real { image, node, .. } = &self.real;
+        let fixed = ["replicas=1", "operator.logFormat=text", "resources.requests.memory=128Mi"];
+        let chosen = [format!("image.tag={image}"), format!("operator.nodeAddress={node}")];
+        fixed.map(str::to_owned).into_iter().chain(chosen).collect()
     }
 
     /// A template of `charts/odoo` whose images are on the node.

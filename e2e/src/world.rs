@@ -2,6 +2,7 @@
 
 mod objects;
 mod operator;
+mod pod;
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -75,6 +76,8 @@ pub struct World {
     system: String,
     folder: tempfile::TempDir,
     operator: Option<Child>,
+    in_cluster: bool,
+    release: String,
     flags: Vec<String>,
     proxy: Option<Proxy>,
 }
@@ -143,12 +146,14 @@ impl World {
             folder: tempfile::tempdir()?,
             patience: PATIENCE,
             operator: None,
+            in_cluster: false,
+            release: format!("fleet-{name}-{:x}", std::process::id()),
             flags: flags.iter().map(ToString::to_string).collect(),
             proxy: None,
             setup,
         };
         BASE.get_or_try_init(|| world.install_base()).await?;
-        world.install(name).await?;
+        world.install().await?;
         Ok(world)
     }
 
@@ -183,15 +188,14 @@ impl World {
             .map(drop)
     }
 
-    async fn install(&self, name: &str) -> Result<()> {
+    async fn install(&self) -> Result<()> {
         let chart = self.setup.repo.join("charts/odoofleet");
         let watch = format!("watchNamespace={}", self.namespace);
         let settings =
             ["replicas=0", "crds.install=false", "roles.create=false", "policies.create=false", watch.as_str()];
-        let release = format!("fleet-{name}-{:x}", std::process::id());
         let chart = chart.to_string_lossy();
         let mut arguments =
-            vec!["install", release.as_str(), &chart, "--namespace", &self.system, "--create-namespace"];
+            vec!["install", self.release.as_str(), &chart, "--namespace", &self.system, "--create-namespace"];
         for setting in &settings {
             arguments.extend(["--set", setting]);
         }
@@ -264,7 +268,10 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() || std::env::var_os("E2E_KEEP_LOGS").is_some() {
             let kept = std::env::temp_dir().join(format!("{}.log", self.namespace));
-            let _ = std::fs::copy(self.folder.path().join("operator.log"), kept);
+            let _ = std::fs::write(kept, self.log());
+        }
+        if self.in_cluster {
+            self.remove_pods();
         }
         if let Some(mut child) = self.operator.take() {
             let _ = child.kill();

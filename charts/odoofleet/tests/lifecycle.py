@@ -30,7 +30,7 @@ POD = {"metadata": {"labels": {"a": "b"}}, "spec": {
 
 
 def run(checks, world):
-    for part in (helm_as_the_operator, lease, quickstart, unprotected, baseline, uninstalled, namespace_deleted):
+    for part in (helm_as_the_operator, lease, quickstart, unprotected, alone, baseline, uninstalled, namespace_deleted):
         checks.section(f"cluster: {part.__name__}")
         part(checks, world)
 
@@ -125,6 +125,20 @@ def unprotected(checks, world):
     finally:
         world.kubectl.ok("annotate", "--overwrite", "namespace", name, f"odoofleet.dev/allow-deletion={name}")
         world.kubectl.ok("delete", "namespace", name, system, "--ignore-not-found", "--timeout=60s")
+
+
+def alone(checks, world):
+    """A second installation says what it needs, before it changes anything."""
+    system = f"{world.system}-second"
+    install = lambda *more: world.helm.run("install", "second", world.chart, "--namespace", system, "--create-namespace",
+                                           "--set", "replicas=0", *more)
+    done = install("--set", "watchNamespace=elsewhere")
+    checks.that(done.returncode and f"OdooFleet's kinds from release {world.release} in namespace {world.system}" in done.stderr
+                and "--set crds.install=false,roles.create=false,policies.create=false" in done.stderr, "what is there once is named", done.stderr)
+    done = install("--set", f"watchNamespace={world.namespace},createWatchNamespace=false,crds.install=false,roles.create=false,policies.create=false")
+    checks.that(done.returncode and f"namespace {world.namespace} belongs to the operator of release {world.release}" in done.stderr,
+                "two operators never share a namespace", done.stderr)
+    world.kubectl.ok("delete", "namespace", system, "--ignore-not-found", "--timeout=60s")
 
 
 def baseline(checks, world):

@@ -23,6 +23,13 @@ pub fn output(command: &mut Command) -> Result<String> {
     text(command, &output)
 }
 
+/// Runs it, returns the bytes that it printed.
+pub fn bytes(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
+    text(command, &output).map(|_| ())?;
+    Ok(output.stdout)
+}
+
 /// Runs it with `input` on its standard input, returns what it printed.
 pub fn feed(command: &mut Command, input: &str) -> Result<String> {
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;

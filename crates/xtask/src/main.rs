@@ -12,7 +12,9 @@ mod commands;
 mod environments;
 mod exec;
 mod http;
+mod image;
 mod images;
+mod in_cluster;
 mod layout;
 mod node;
 mod operator;
@@ -41,8 +43,10 @@ enum Command {
     Test(commands::test::Args),
     /// Write the CRDs from the Rust types, and the table of attacks from the tests.
     Generate(commands::generate::Args),
-    /// Write the bills of materials of the operator and of its Helm worker.
+    /// Write the bills of materials of the operator, of its Helm worker and of `kubectl odoo`.
     Sbom(commands::sbom::Args),
+    /// Build the image that a cluster runs, without a container engine.
+    Image(commands::image::Args),
     /// Measure the operator beside the Helm CLI, in a cluster of its own.
     Bench(commands::bench::Args),
 }
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Command::Test(args) => commands::test::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
         Command::Sbom(args) => commands::sbom::run(&args),
+        Command::Image(args) => commands::image::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
     };
     match done {

@@ -18,12 +18,13 @@ use crate::{exec, http, node, repo, ui};
 
 /// The namespace of the operator, and the name of its `ServiceAccount` and Helm release.
 pub const NAMESPACE: &str = "odoofleet-system";
-const NAME: &str = "odoofleet";
-const WORKER: &str = "odoofleet-helm-worker";
+pub const NAME: &str = "odoofleet";
+/// What runs Helm for it.
+pub const WORKER: &str = "odoofleet-helm-worker";
 /// A Secret without content: its end is the end of the tokens that were made for it.
 const TOKEN_HOLDER: &str = "odoofleet-development-token";
 /// What people type, beside the operator.
-const CLI: &str = "kubectl-odoo";
+pub const CLI: &str = "kubectl-odoo";
 /// The name of its process.
 pub const DAEMON: &str = "operator";
 /// An operator killed without warning keeps its Lease for a while; the next one waits for it.
@@ -56,7 +57,7 @@ fn cargo_build(release: bool) -> Result<[PathBuf; 2]> {
 }
 
 /// The binary that cargo's messages name.
-fn executable(messages: &str, target: &str) -> Option<PathBuf> {
+pub fn executable(messages: &str, target: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut artifacts = messages.filter(|message| message["target"]["name"] == target);
     artifacts.find_map(|message| message["executable"].as_str().map(PathBuf::from))
@@ -65,15 +66,21 @@ fn executable(messages: &str, target: &str) -> Option<PathBuf> {
 fn go_build() -> Result<PathBuf> {
     // Always the same place: Go links again only if something changed.
     let target = repo::dev().join("build").join(WORKER);
-    let mut command = Command::new("go");
-    command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&target).arg(".");
-    command.current_dir(repo::path("crates/helm/worker")).env("CGO_ENABLED", "0").env("GOWORK", "off");
-    exec::output(&mut command)?;
+    exec::output(&mut worker_build(&target))?;
     Ok(target)
 }
 
+/// Builds the worker as `target`. Nothing of this folder or machine gets into it.
+pub fn worker_build(target: &Path) -> Command {
+    let mut command = Command::new("go");
+    command.args(["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"]).arg(target).arg(".");
+    command.current_dir(repo::path("crates/helm/worker")).env_remove("GOFLAGS");
+    command.env("CGO_ENABLED", "0").env("GOWORK", "off");
+    command
+}
+
 /// Copies a binary unless an equal one is there. Says whether it did.
-fn install(from: &Path, bin: &Path, name: &str) -> Result<bool> {
+pub fn install(from: &Path, bin: &Path, name: &str) -> Result<bool> {
     let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     let target = bin.join(name);
     if fs::read(&target).is_ok_and(|old| old == content) {
@@ -88,12 +95,17 @@ fn install(from: &Path, bin: &Path, name: &str) -> Result<bool> {
 }
 
 /// Installs the chart: CRDs, roles, policies, `ServiceAccount`. No operator, as it runs here.
-pub fn install_chart(layout: &Layout) -> Result<()> {
-    let kube = layout.kube();
+pub fn install_without_operator(layout: &Layout) -> Result<()> {
     refuse_other_operator(layout)?;
+    install_chart(layout, &["replicas=0"])
+}
+
+/// Installs the chart with some values.
+pub fn install_chart(layout: &Layout, values: &[&str]) -> Result<()> {
+    let kube = layout.kube();
     let mut helm = kube.helm();
     helm.args(["upgrade", NAME]).arg(repo::path("charts/odoofleet")).args(["--install", "--namespace", NAMESPACE]);
-    helm.args(["--create-namespace", "--set", "replicas=0", "--reset-values"]);
+    helm.args(["--create-namespace", "--reset-values", "--set", &values.join(",")]);
     exec::output(&mut helm)?;
     let mut wait = kube.kubectl();
     wait.args(["wait", "--for=condition=Established", "--timeout=60s", "-f"]).arg(repo::path("crds"));

@@ -12,6 +12,9 @@ use crate::rival::{Rival, send};
 impl World {
     /// The operator's log so far.
     pub fn log(&self) -> String {
+        if self.in_cluster {
+            return self.pod_log();
+        }
         std::fs::read_to_string(self.folder.path().join("operator.log")).unwrap_or_default()
     }
 

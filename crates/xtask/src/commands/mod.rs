@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod down;
 pub mod generate;
+pub mod image;
 pub mod quickstart;
 pub mod sbom;
 pub mod test;

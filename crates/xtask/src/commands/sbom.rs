@@ -10,7 +10,7 @@ use crate::supply::policy::Policy;
 use crate::supply::{bill, crates, modules};
 use crate::{repo, tools};
 
-/// Write the bills of materials of the operator and of its Helm worker, in CycloneDX's JSON.
+/// Write the bills of materials of the operator, of its Helm worker and of `kubectl odoo`, in CycloneDX's JSON.
 ///
 /// Of one commit, made with one version of Go, they are the same byte by byte.
 #[derive(clap::Args)]
@@ -53,13 +53,24 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-fn bills() -> Result<[Bill; 2]> {
+/// The bills by their file names.
+pub fn texts() -> Result<Vec<(String, String)>> {
+    let all = bills()?.into_iter().map(|bill| {
+        bill::verify(&bill.text, &bill.listed).with_context(|| bill.file.to_owned())?;
+        Ok((bill.file.to_owned(), bill.text))
+    });
+    all.collect()
+}
+
+fn bills() -> Result<[Bill; 3]> {
     tools::require_go()?;
-    let operator = crates::operator()?;
+    let operator = crates::program_of(crates::OPERATOR)?;
+    let cli = crates::program_of(crates::CLI)?;
     let mut worker = modules::worker(&operator.root.version)?;
     Policy::read("go")?.clarify(&mut worker.parts);
     Ok([
-        Bill { file: "odoofleet.cdx.json", text: bill::write(&operator)?, listed: crates::listed()? },
+        Bill { file: "odoofleet.cdx.json", text: bill::write(&operator)?, listed: crates::listed(crates::OPERATOR)? },
+        Bill { file: "kubectl-odoo.cdx.json", text: bill::write(&cli)?, listed: crates::listed(crates::CLI)? },
         Bill { file: "odoofleet-helm-worker.cdx.json", text: bill::write(&worker)?, listed: modules::listed()? },
     ])
 }

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::quickstart;
 use crate::cluster::ControlPlane;
 use crate::cluster::ports::Ports;
-use crate::images::odoo;
+use crate::images::{Image, odoo};
 use crate::layout::Layout;
-use crate::node::{Node, needs};
+use crate::node::{self, Node, needs};
 use crate::pki;
 use crate::process::Daemons;
-use crate::{chart, environments, exec, operator, repo, tools, ui};
+use crate::{chart, environments, exec, in_cluster, operator, repo, tools, ui};
 
 const DEFAULT_PORT: u16 = 6443;
 /// The namespace of the environments.
@@ -123,11 +123,15 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let changed = operator::build(&layout.bin(), args.release)?;
     chart::package(&repo::path("charts/odoo"), &layout.path("charts"))?;
+    let image = session.real.then(|| in_cluster::image(&layout)).transpose()?;
     let odoo = node.as_ref().and_then(|node| node.odoo.first().cloned());
     if owned {
         start_cluster(&layout, ports, &daemons, &session, node)?;
     }
-    start_operator(&layout, &daemons, ports, changed)?;
+    match image {
+        Some(image) => run_pod(&layout, &daemons, &image)?,
+        None => start_operator(&layout, &daemons, ports, changed)?,
+    }
     match (session.real, odoo) {
         (true, None) => {
             println!("\nA real node runs, but no Odoo was given, so there is no environment. {}.", odoo::HOW);
@@ -220,9 +224,18 @@ fn is_agreed(layout: &Layout, context: &str, version: &str) -> Result<bool> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// The operator as everybody runs it.
+fn run_pod(layout: &Layout, daemons: &Daemons, image: &Image) -> Result<()> {
+    node::load(layout, daemons, image)?;
+    let task = ui::Task::start("Installing the chart, with the operator as a pod");
+    in_cluster::install(layout, image, node::address(daemons))?;
+    task.done(format!("The operator runs as a pod, its log: {}", in_cluster::log_command()));
+    Ok(())
+}
+
 fn start_operator(layout: &Layout, daemons: &Daemons, ports: Ports, changed: bool) -> Result<()> {
     let task = ui::Task::start("Installing the CRDs, roles and policies");
-    operator::install_chart(layout)?;
+    operator::install_without_operator(layout)?;
     task.done("Installed the CRDs, roles and policies");
     let task = ui::Task::start("Starting the operator");
     operator::write_identity(layout)?;

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use crate::{exec, repo, tools, ui};
 
-mod oci;
+pub mod oci;
 pub mod odoo;
 mod recipe;
 
-use oci::{Blob, Contents};
+use oci::{Blob, Layer};
 use recipe::{Base, RECIPES, Recipe, SUITE};
 pub use recipe::{HELPER, PAUSE, POSTGRES_MAJOR, RUNTIME, VALUES};
 
@@ -35,6 +35,13 @@ pub struct Image {
     pub digest: String,
     /// Its layers, lowest first.
     layers: Vec<Blob>,
+}
+
+impl Image {
+    /// One whose archive lies somewhere else than in the cache.
+    pub fn of_archive(name: String, archive: PathBuf, digest: String, layers: Vec<Blob>) -> Self {
+        Self { name, archive, digest, layers }
+    }
 }
 
 /// Builds what the cache lacks.
@@ -79,14 +86,20 @@ fn cached(recipe: &Recipe) -> Result<Image> {
             Base::Built(name) => built_layer(name, half, &base)?,
         }
         files_layer(recipe, &extra)?;
-        let contents =
-            Contents { name: recipe.name, config: config(recipe.name)?, below: &[], layers: &[&base, &extra] };
-        let written = oci::write(&half.join("image.tar"), &contents)?;
+        let layers = vec![Layer::plain(&base)?, Layer::plain(&extra)?];
+        let written = write(&half.join("image.tar"), recipe.name, &config(recipe.name)?, layers)?;
         fs::remove_file(base)?;
         fs::remove_file(extra)?;
         task.done(format!("Built image {}", recipe.name));
         Ok(written)
     })
+}
+
+/// Writes the archive of an image for this machine. Returns its digest and its layers.
+fn write(archive: &Path, name: &str, config: &Value, layers: Vec<Layer>) -> Result<(String, Vec<Blob>)> {
+    let stored = layers.iter().map(|layer| layer.stored.clone()).collect();
+    let digest = oci::write(archive, name, &[oci::Image::new(oci::architecture(), config, None, layers)])?;
+    Ok((digest, stored))
 }
 
 /// How an image is run.

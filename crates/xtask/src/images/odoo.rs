@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::oci::{self, Contents};
+use super::oci::{self, Layer};
 use super::{Image, RUNTIME, keep};
 use crate::{tools, ui};
 
@@ -111,9 +111,9 @@ impl Source {
             add(&mut tar, &compiled, "opt/pycache")?;
             tar.finish()?;
             fs::remove_dir_all(compiled)?;
-            let config = super::config(RUNTIME)?;
-            let contents = Contents { name: &name, config, below: &runtime.layers, layers: &[&layer] };
-            let written = oci::write(&half.join("image.tar"), &contents)?;
+            let below = runtime.layers.iter().map(Layer::known);
+            let layers = below.chain([Layer::plain(&layer)?]).collect();
+            let written = super::write(&half.join("image.tar"), &name, &super::config(RUNTIME)?, layers)?;
             fs::remove_file(layer)?;
             task.done(format!("Built image {name}"));
             Ok(written)

@@ -12,7 +12,7 @@ use crate::images::{self, Image, odoo};
 use crate::layout::Layout;
 use crate::pki::Client;
 use crate::process::Daemons;
-use crate::{exec, ui};
+use crate::{exec, in_cluster, ui};
 
 mod cgroup;
 mod config;
@@ -75,7 +75,7 @@ impl Node {
         running.containerd()?;
         running.load(&self.images)?;
         for source in &self.odoo {
-            running.forget(source)?;
+            running.forget(|name| source.replaces(name))?;
             let compile = |tree: &Path, into: &Path| running.compile(tree, into);
             if let Some(image) = source.image(running.image(images::RUNTIME)?, compile)? {
                 running.load(&[image])?;
@@ -83,6 +83,14 @@ impl Node {
         }
         running.kubernetes()
     }
+}
+
+/// Brings the operator's image onto the node that runs, and takes earlier ones away.
+pub fn load(layout: &Layout, daemons: &Daemons, image: &Image) -> Result<()> {
+    let enclosure = Enclosure::current(daemons).ok_or_else(|| anyhow!("the node's enclosure is not open"))?;
+    let running = Running { layout, daemons, enclosure: &enclosure, images: &[] };
+    running.load(std::slice::from_ref(image))?;
+    running.forget(|name| in_cluster::replaces(image, name))
 }
 
 /// Whether a node is there.
@@ -198,11 +206,11 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Removes what was built of an earlier state of a tree.
-    fn forget(&self, source: &odoo::Source) -> Result<()> {
+    /// Removes what was built of an earlier state.
+    fn forget(&self, outdated: impl Fn(&str) -> bool) -> Result<()> {
         let list = exec::output(self.ctr().args(["images", "list", "--quiet"]))?;
         list.lines()
-            .filter(|name| source.replaces(name))
+            .filter(|name| outdated(name))
             .try_for_each(|name| exec::output(self.ctr().args(["images", "remove", "--sync", name])).map(drop))
     }
 

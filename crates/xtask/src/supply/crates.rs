@@ -11,7 +11,9 @@ use super::{Ecosystem, Part, Program, TARGET};
 use crate::{exec, repo};
 
 /// The package of the operator.
-const OPERATOR: &str = "odoofleet";
+pub const OPERATOR: &str = "odoofleet";
+/// The package of the command line.
+pub const CLI: &str = "odoofleet-cli";
 
 #[derive(Deserialize)]
 struct Lock {
@@ -25,22 +27,22 @@ struct Locked {
     checksum: Option<String>,
 }
 
-/// The operator, from cargo's own tree: `cargo metadata` also names what only other members of the workspace ask for.
-pub fn operator() -> Result<Program> {
-    let tree = exec::output(tree().args(["--prefix", "depth", "--format", "|{p}|{l}"]))?;
+/// A program of ours, from cargo's own tree: `cargo metadata` also names what only other members of the workspace ask for.
+pub fn program_of(package: &str) -> Result<Program> {
+    let tree = exec::output(tree(package).args(["--prefix", "depth", "--format", "|{p}|{l}"]))?;
     let lock = fs::read_to_string(repo::path("Cargo.lock")).context("cannot read Cargo.lock")?;
     program(&tree, &lock)
 }
 
 /// Name and version of each crate, as cargo lists them.
-pub fn listed() -> Result<BTreeSet<(String, String)>> {
-    let list = exec::output(tree().args(["--prefix", "none", "--format", "{p}"]))?;
+pub fn listed(of: &str) -> Result<BTreeSet<(String, String)>> {
+    let list = exec::output(tree(of).args(["--prefix", "none", "--format", "{p}"]))?;
     list.lines().map(|line| package(line).map(|(name, version, _)| (name, version))).collect()
 }
 
-fn tree() -> Command {
+fn tree(package: &str) -> Command {
     let mut command = exec::cargo();
-    command.args(["tree", "--locked", "--package", OPERATOR, "--edges", "normal", "--target", TARGET]);
+    command.args(["tree", "--locked", "--package", package, "--edges", "normal", "--target", TARGET]);
     command.current_dir(repo::root());
     command
 }

@@ -22,6 +22,8 @@ pub enum Ecosystem {
     Go,
     /// An npm package.
     Npm,
+    /// A package of Debian.
+    Debian,
 }
 
 /// A crate, a Go module or an npm package.
@@ -48,6 +50,7 @@ impl Part {
             Ecosystem::Cargo => "cargo",
             Ecosystem::Go => "golang",
             Ecosystem::Npm => "npm",
+            Ecosystem::Debian => "deb/debian",
         };
         // A plus is a blank to some who read URLs.
         let version = self.version.replace('+', "%2B");

@@ -69,7 +69,7 @@ impl Lab {
     fn start_all(&self, node: Option<Node>) -> Result<()> {
         let task = ui::Task::start("Starting a cluster and the operator");
         ControlPlane::new(self.layout.clone(), self.ports, self.daemons.clone()).with_node(node).start()?;
-        operator::install_chart(&self.layout)?;
+        operator::install_without_operator(&self.layout)?;
         operator::write_identity(&self.layout)?;
         self.start_operator()?;
         task.done(format!("A cluster runs on port {}, with an operator", self.ports.api));

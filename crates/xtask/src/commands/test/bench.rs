@@ -20,14 +20,16 @@ use crate::{tools, ui};
 /// What the checks of one run share.
 pub struct Bench {
     with_cluster: bool,
+    /// The scenarios to run, by a part of their names; all of them if there is none.
+    pub only: Option<String>,
     cluster: Option<TestCluster>,
     skipped: Option<(String, String)>,
 }
 
 impl Bench {
     /// Nothing is started yet. Without a cluster, checks that could use one do with less.
-    pub fn new(with_cluster: bool) -> Self {
-        Self { with_cluster, cluster: None, skipped: None }
+    pub fn new(with_cluster: bool, only: Option<String>) -> Self {
+        Self { with_cluster, only, cluster: None, skipped: None }
     }
 
     /// The shared cluster, if this run has one.
@@ -68,7 +70,13 @@ impl Bench {
         let odoo = node.odoo.clone();
         let cluster = self.cluster.insert(TestCluster::start(&tools::real(), Some(node))?);
         let address = node::address(&cluster.daemons);
-        Ok(Some(RealCluster { layout: cluster.layout.clone(), odoo, address, _alone: alone }))
+        Ok(Some(RealCluster {
+            layout: cluster.layout.clone(),
+            daemons: cluster.daemons.clone(),
+            odoo,
+            address,
+            _alone: alone,
+        }))
     }
 
     /// Notes that a part of a check could not run here.
@@ -98,6 +106,8 @@ impl Bench {
 pub struct RealCluster {
     /// Where it lies.
     pub layout: Layout,
+    /// Its processes.
+    pub daemons: Daemons,
     /// The Odoos that were given.
     pub odoo: Vec<Source>,
     /// The node's address.

@@ -22,6 +22,9 @@ pub struct Args {
     /// Which part.
     #[arg(value_enum, default_value_t = Part::All)]
     part: Part,
+    /// Of `e2e` and `real`, only scenarios with this in their names.
+    #[arg(value_name = "NAME")]
+    only: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,7 +49,7 @@ struct Step {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let mut bench = Bench::new(args.part != Part::Unit);
+    let mut bench = Bench::new(args.part != Part::Unit, args.only.clone());
     let mut passed = 0;
     let mut skipped = Vec::new();
     for step in steps_of(args.part) {

@@ -11,7 +11,7 @@ use super::bench::Bench;
 use crate::commands::generate;
 use crate::images::odoo;
 use crate::layout::Layout;
-use crate::{chart, exec, images, node, operator, repo, tools};
+use crate::{chart, exec, images, in_cluster, node, operator, repo, tools};
 
 /// Crates that decide, and so see neither runtime nor client.
 const PURE: [&str; 2] = ["odoofleet-api", "odoofleet-core"];
@@ -102,11 +102,12 @@ pub fn chart_tests(bench: &mut Bench) -> Result<()> {
 }
 
 pub fn end_to_end(bench: &mut Bench) -> Result<()> {
+    let only = bench.only.clone();
     let cluster = bench.fresh_cluster()?;
     let charts = cluster.path("charts");
     operator::build(&cluster.bin(), false)?;
     chart::package(&repo::path("charts/odoo"), &charts)?;
-    exec::stream(&mut e2e_command(cluster, &charts))
+    exec::stream(e2e_command(cluster, &charts).args(only))
 }
 
 pub fn real(bench: &mut Bench) -> Result<()> {
@@ -115,10 +116,13 @@ pub fn real(bench: &mut Bench) -> Result<()> {
     let charts = layout.path("charts");
     operator::build(&layout.bin(), false)?;
     chart::package(&repo::path("charts/odoo"), &charts)?;
+    let image = in_cluster::image(layout)?;
+    node::load(layout, &cluster.daemons, &image)?;
     let odoo: Vec<Value> =
         cluster.odoo.iter().map(|odoo| json!({"series": odoo.series, "values": odoo.values()})).collect();
     let facts = json!({
         "odoo": odoo,
+        "image": in_cluster::tag(&image),
         "runtime": images::runtime_values(),
         "values": images::values()?,
         "postgresMajor": images::POSTGRES_MAJOR,
@@ -128,6 +132,7 @@ pub fn real(bench: &mut Bench) -> Result<()> {
     let mut command = cargo();
     // One after the other: a scenario may take all of the machine.
     command.args(["test", "--package", "e2e", "--test", "real", "--no-fail-fast", "--", "--test-threads=1"]);
+    command.args(&bench.only);
     exec::stream(setup(&mut command, layout, &charts).env("E2E_REAL", facts.to_string()))?;
     if cluster.odoo.is_empty() {
         bench.skip("every scenario with Odoo", &format!("none was given. {}", odoo::HOW));

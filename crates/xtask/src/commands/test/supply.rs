@@ -35,7 +35,7 @@ pub fn rust(bench: &mut Bench) -> Result<()> {
 
 pub fn go(bench: &mut Bench) -> Result<()> {
     tools::require_go()?;
-    let mut worker = modules::worker(&crates::operator()?.root.version)?;
+    let mut worker = modules::worker(&crates::program_of(crates::OPERATOR)?.root.version)?;
     let mut policy = Policy::read("go")?;
     policy.clarify(&mut worker.parts);
     policy.judge(&worker.parts)?;
