@@ -64,7 +64,7 @@ fn executable(messages: &str, target: &str) -> Option<PathBuf> {
 
 fn go_build() -> Result<PathBuf> {
     // Always the same place: Go links again only if something changed.
-    let target = repo::dev().join("build").join(WORKER);
+    let target = repo::path(".dev/build").join(WORKER);
     let mut command = Command::new("go");
     command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&target).arg(".");
     command.current_dir(repo::path("crates/helm/worker")).env("CGO_ENABLED", "0").env("GOWORK", "off");
