@@ -14,7 +14,7 @@ use crate::cluster::ports::{Ports, require_free_for_operator};
 use crate::layout::Layout;
 use crate::pki;
 use crate::process::Daemons;
-use crate::{exec, http, node, repo, ui};
+use crate::{exec, http, node, repo, tools, ui};
 
 /// The namespace of the operator, and the name of its `ServiceAccount` and Helm release.
 pub const NAMESPACE: &str = "odoofleet-system";
@@ -65,10 +65,8 @@ fn executable(messages: &str, target: &str) -> Option<PathBuf> {
 fn go_build() -> Result<PathBuf> {
     // Always the same place: Go links again only if something changed.
     let target = repo::path(".dev/build").join(WORKER);
-    let mut command = Command::new("go");
-    command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&target).arg(".");
-    command.current_dir(repo::path("crates/helm/worker")).env("CGO_ENABLED", "0").env("GOWORK", "off");
-    exec::output(&mut command)?;
+    let mut command = tools::compile("build", &repo::path("crates/helm/worker"));
+    exec::output(command.args(["-ldflags=-s -w", "-o"]).arg(&target).arg("."))?;
     Ok(target)
 }
 

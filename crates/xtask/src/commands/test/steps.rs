@@ -35,17 +35,17 @@ pub fn go_lints(_: &mut Bench) -> Result<()> {
     tools::require_go()?;
     let root = exec::output(Command::new("go").args(["env", "GOROOT"]))?;
     let gofmt = Path::new(root.trim()).join("bin/gofmt");
-    let unformatted = exec::output(in_worker(&mut Command::new(gofmt)).args(["-l", "."]))?;
+    let unformatted = exec::output(Command::new(gofmt).args(["-l", "."]).current_dir(worker()))?;
     if !unformatted.trim().is_empty() {
         bail!("these files are not formatted; run gofmt -w in crates/helm/worker:\n{}", unformatted.trim_end());
     }
-    exec::stream(in_worker(&mut Command::new("go")).args(["vet", "./..."]))
+    exec::stream(tools::compile("vet", &worker()).arg("./..."))
 }
 
 pub fn go_tests(bench: &mut Bench) -> Result<()> {
     tools::require_go()?;
-    let mut command = Command::new("go");
-    in_worker(&mut command).args(["test", "./..."]);
+    let mut command = tools::compile("test", &worker());
+    command.arg("./...");
     if let Some(cluster) = bench.optional_cluster()? {
         command.env("ODOOFLEET_TEST_KUBECONFIG", cluster.kubeconfig());
         command.env("ODOOFLEET_TEST_HELM", cluster.bin().join("helm"));
@@ -155,8 +155,8 @@ fn cargo() -> Command {
     command
 }
 
-fn in_worker(command: &mut Command) -> &mut Command {
-    command.current_dir(repo::path("crates/helm/worker")).env("GOWORK", "off")
+fn worker() -> PathBuf {
+    repo::path("crates/helm/worker")
 }
 
 /// The packages of a `cargo tree` that a pure crate may not have.
