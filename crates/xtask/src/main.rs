@@ -1,6 +1,6 @@
 //! Developer commands, run as `cargo xtask …`.
 //!
-//! Every tool that they need beside Rust, Go, Node and Python is built from source at a pinned version and cached.
+//! Every tool that they need beside Rust, Go, Node and Python is fetched or built from source at a pinned version, and cached.
 
 use std::process::ExitCode;
 
@@ -43,6 +43,8 @@ enum Command {
     Generate(commands::generate::Args),
     /// Write the bills of materials of the operator and of its Helm worker.
     Sbom(commands::sbom::Args),
+    /// Fetch or build every tool and image now.
+    Provide(commands::provide::Args),
     /// Measure the operator beside the Helm CLI, in a cluster of its own.
     Bench(commands::bench::Args),
 }
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Test(args) => commands::test::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
         Command::Sbom(args) => commands::sbom::run(&args),
+        Command::Provide(args) => commands::provide::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
     };
     match done {

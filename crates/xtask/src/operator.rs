@@ -36,7 +36,7 @@ pub fn build(bin: &Path, release: bool) -> Result<bool> {
     let [built, cli] = cargo_build(release)?;
     let operator = install(&built, bin, NAME)?;
     install(&cli, bin, CLI)?;
-    let worker = install(&go_build()?, bin, WORKER)?;
+    let worker = install(&build_worker()?, bin, WORKER)?;
     task.done("Built the operator and its Helm worker");
     Ok(operator || worker)
 }
@@ -62,7 +62,8 @@ fn executable(messages: &str, target: &str) -> Option<PathBuf> {
     artifacts.find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
-fn go_build() -> Result<PathBuf> {
+/// Builds the worker, and returns where it lies.
+pub fn build_worker() -> Result<PathBuf> {
     // Always the same place: Go links again only if something changed.
     let target = repo::path(".dev/build").join(WORKER);
     let mut command = tools::compile("build", &repo::path("crates/helm/worker"));

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod down;
 pub mod generate;
+pub mod provide;
 pub mod quickstart;
 pub mod sbom;
 pub mod test;

@@ -18,13 +18,16 @@ mod cargo;
 mod fetch;
 mod go;
 mod list;
+mod python;
 
+pub use archives::MIRROR;
 use archives::{Listed, Table};
 pub use cargo::cargo_deny;
 use fetch::{Fetched, Fetcher};
 use go::{Go, GoMod};
 pub use go::{compile, require_go};
 pub use list::*;
+pub use python::python;
 
 /// A tool, or several that share a module.
 #[derive(Clone, Copy)]
@@ -90,6 +93,11 @@ pub fn lock(file: &Path, what: &str) -> Result<File> {
 }
 
 impl Tool {
+    /// What its recipe is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The folder with the finished binaries, built now if need be.
     fn cached(&self, go: &Go) -> Result<PathBuf> {
         let source = repo::path("e2e/tools").join(self.module);

@@ -77,7 +77,7 @@ pub fn chart_lint(bench: &mut Bench) -> Result<()> {
 }
 
 pub fn chart_tests(bench: &mut Bench) -> Result<()> {
-    let python = python()?;
+    let python = tools::python()?;
     let cluster = bench.cluster()?;
     let mut ran = 0;
     for test in charts()?.into_iter().map(|chart| chart.join("tests/run.py")).filter(|test| test.is_file()) {
@@ -171,25 +171,6 @@ fn charts() -> Result<Vec<PathBuf>> {
         entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join("Chart.yaml").is_file()).collect();
     charts.sort();
     Ok(charts)
-}
-
-/// A Python with what the charts' tests import, made once a content of `charts/requirements.txt`.
-fn python() -> Result<PathBuf> {
-    let wanted = repo::path("charts/requirements.txt");
-    let requirements = fs::read_to_string(&wanted).context("cannot read charts/requirements.txt")?;
-    let version = exec::output(Command::new("python3").arg("--version"))?;
-    let cache = tools::cache()?;
-    let dir = cache.join(format!("python-{}", tools::key(&[&requirements, &version])));
-    let (python, finished) = (dir.join("bin/python"), dir.join(".finished"));
-    let _lock = tools::lock(&cache.join(".python.lock"), "installs the charts' Python packages")?;
-    if finished.is_file() {
-        return Ok(python);
-    }
-    exec::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))
-        .context("Python cannot make a virtual environment; on Debian install python3-venv")?;
-    exec::output(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&wanted))?;
-    fs::write(&finished, "")?;
-    Ok(python)
 }
 
 #[cfg(test)]
