@@ -1,6 +1,6 @@
 //! Developer commands, run as `cargo xtask …`.
 //!
-//! Every tool that they need beside Rust, Go, Node and Python is built from source at a pinned version and cached.
+//! Every tool that they need beside Rust, Go, Node and Python is fetched or built from source at a pinned version, and cached.
 
 use std::process::ExitCode;
 
@@ -47,6 +47,8 @@ enum Command {
     Sbom(commands::sbom::Args),
     /// Build the image that a cluster runs, without a container engine.
     Image(commands::image::Args),
+    /// Fetch or build every tool and image now.
+    Provide(commands::provide::Args),
     /// Measure the operator beside the Helm CLI, in a cluster of its own.
     Bench(commands::bench::Args),
 }
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => commands::generate::run(&args),
         Command::Sbom(args) => commands::sbom::run(&args),
         Command::Image(args) => commands::image::run(&args),
+        Command::Provide(args) => commands::provide::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
     };
     match done {

@@ -14,7 +14,7 @@ use crate::cluster::ports::{Ports, require_free_for_operator};
 use crate::layout::Layout;
 use crate::pki;
 use crate::process::Daemons;
-use crate::{exec, http, node, repo, ui};
+use crate::{exec, http, node, repo, tools, ui};
 
 /// The namespace of the operator, and the name of its `ServiceAccount` and Helm release.
 pub const NAMESPACE: &str = "odoofleet-system";
@@ -37,7 +37,7 @@ pub fn build(bin: &Path, release: bool) -> Result<bool> {
     let [built, cli] = cargo_build(release)?;
     let operator = install(&built, bin, NAME)?;
     install(&cli, bin, CLI)?;
-    let worker = install(&go_build()?, bin, WORKER)?;
+    let worker = install(&build_worker()?, bin, WORKER)?;
     task.done("Built the operator and its Helm worker");
     Ok(operator || worker)
 }
@@ -63,7 +63,8 @@ pub fn executable(messages: &str, target: &str) -> Option<PathBuf> {
     artifacts.find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
-fn go_build() -> Result<PathBuf> {
+/// Builds the worker, and returns where it lies.
+pub fn build_worker() -> Result<PathBuf> {
     // Always the same place: Go links again only if something changed.
     let target = repo::dev().join("build").join(WORKER);
     exec::output(&mut worker_build(&target))?;
@@ -72,10 +73,8 @@ fn go_build() -> Result<PathBuf> {
 
 /// Builds the worker as `target`. Nothing of this folder or machine gets into it.
 pub fn worker_build(target: &Path) -> Command {
-    let mut command = Command::new("go");
-    command.args(["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"]).arg(target).arg(".");
-    command.current_dir(repo::path("crates/helm/worker")).env_remove("GOFLAGS");
-    command.env("CGO_ENABLED", "0").env("GOWORK", "off");
+    let mut command = tools::compile("build", &repo::path("crates/helm/worker"));
+    command.args(["-buildvcs=false", "-ldflags=-s -w", "-o"]).arg(target).arg(".").env_remove("GOFLAGS");
     command
 }
 

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// Names another folder for the state of `up`.
+pub const DEV: &str = "ODOOFLEET_DEV";
+
 /// The root of the repository.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -13,7 +16,8 @@ pub fn path(relative: &str) -> PathBuf {
     root().join(relative)
 }
 
-/// The folder that holds the state of `up`. Git ignores it.
+/// The folder that holds the state of `up`: `$ODOOFLEET_DEV`, else `.dev`, which Git ignores.
 pub fn dev() -> PathBuf {
-    path(".dev")
+    let named = std::env::var_os(DEV).filter(|value| !value.is_empty());
+    named.map_or_else(|| path(".dev"), |folder| root().join(folder))
 }

@@ -35,6 +35,14 @@ impl Task {
         }
     }
 
+    /// Says something that stays to be read while it goes on.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => println!("{line}"),
+        }
+    }
+
     /// It is done. `outcome` replaces the title.
     pub fn done(mut self, outcome: impl AsRef<str>) {
         if let Some(bar) = self.bar.take() {

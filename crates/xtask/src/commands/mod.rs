@@ -4,6 +4,7 @@ pub mod bench;
 pub mod down;
 pub mod generate;
 pub mod image;
+pub mod provide;
 pub mod quickstart;
 pub mod sbom;
 pub mod test;

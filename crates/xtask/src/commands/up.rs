@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::quickstart;
 use crate::cluster::ControlPlane;
@@ -122,7 +123,7 @@ pub fn run(args: &Args) -> Result<()> {
         use_cluster(&layout, context, &session, args.yes || !first)?;
     }
     let changed = operator::build(&layout.bin(), args.release)?;
-    chart::package(&repo::path("charts/odoo"), &layout.path("charts"))?;
+    let archive = chart::package(&repo::path("charts/odoo"), &layout.path("charts"))?;
     let image = session.real.then(|| in_cluster::image(&layout)).transpose()?;
     let odoo = node.as_ref().and_then(|node| node.odoo.first().cloned());
     if owned {
@@ -137,7 +138,7 @@ pub fn run(args: &Args) -> Result<()> {
             println!("\nA real node runs, but no Odoo was given, so there is no environment. {}.", odoo::HOW);
             println!("Then run cargo xtask up --real again.");
         }
-        (_, odoo) => run_examples(&layout, odoo.as_ref())?,
+        (_, odoo) => run_examples(&layout, odoo.as_ref(), &archive)?,
     }
     finish(&layout, &session)
 }
@@ -190,7 +191,7 @@ fn use_cluster(layout: &Layout, context: &str, session: &Session, agreed: bool) 
     pki::secret(&layout.kubeconfig(), &String::from_utf8_lossy(&config.stdout))?;
     let version = exec::output(layout.kube().kubectl().args(["get", "--raw", "/version", "--request-timeout=10s"]))
         .with_context(|| format!("the cluster of context {context} does not answer"))?;
-    let version: serde_json::Value = serde_json::from_str(&version)?;
+    let version: Value = serde_json::from_str(&version)?;
     let version = version["gitVersion"].as_str().unwrap_or("unknown version");
     if !agreed {
         let answer = is_agreed(layout, context, version);
@@ -244,12 +245,19 @@ fn start_operator(layout: &Layout, daemons: &Daemons, ports: Ports, changed: boo
     Ok(())
 }
 
-fn run_examples(layout: &Layout, odoo: Option<&odoo::Source>) -> Result<()> {
+fn run_examples(layout: &Layout, odoo: Option<&odoo::Source>, archive: &Path) -> Result<()> {
     let kube = layout.kube();
-    let objects = quickstart::objects(&kube, odoo)?;
+    let mut objects = quickstart::objects(odoo)?;
+    let existing = ["get", "odootemplates", "--namespace", NAMESPACE, "--output", "json"];
+    let existing: Value = serde_json::from_str(&exec::output(kube.kubectl().args(existing))?)?;
+    let existing = existing["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let archive = fs::read(archive).with_context(|| format!("cannot read {:?}", archive.display()))?;
+    for (old, new) in quickstart::follow_chart(&mut objects, existing, &archive) {
+        println!("✓ charts/odoo is not what version {old} was made with: the template gets version {new}");
+    }
     let mut apply = kube.kubectl();
     apply.args(["apply", "--namespace", NAMESPACE, "--output", "name", "-f", "-"]);
-    let names = environment_names(&exec::feed(&mut apply, &objects)?);
+    let names = environment_names(&exec::feed(&mut apply, &quickstart::list(&objects))?);
     println!("✓ Applied examples/quickstart, waiting for {} environments", names.len());
     let mut watch = kube.kubectl();
     watch.args(["get", "odooenvironments", "--namespace", NAMESPACE, "--output", "json", "--watch"]);

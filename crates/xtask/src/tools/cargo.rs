@@ -15,7 +15,7 @@ const CARGO_DENY: &str = "0.20.2";
 pub fn cargo_deny() -> Result<PathBuf> {
     let rust = exec::output(Command::new("rustc").arg("-vV").current_dir(repo::root()))?;
     let folder = built_once("cargo-deny", CARGO_DENY, &key(&[CARGO_DENY, &rust]), |half, _| {
-        exec::output(&mut install(half)).map(|_| ())
+        exec::output(&mut install(half)).map(|_| format!("Built cargo-deny {CARGO_DENY}"))
     })?;
     Ok(folder.join("bin/cargo-deny"))
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
 
 use crate::{exec, repo};
 
@@ -33,6 +35,27 @@ impl Go {
         }
         Ok(Self { version, platform: lines.collect::<Vec<_>>().join("/") })
     }
+}
+
+/// `go build`, `test` or `vet` in a module. Packages that two modules share are compiled once, as all are compiled the same way.
+pub fn compile(what: &str, module: &Path) -> Command {
+    let mut command = Command::new("go");
+    command.arg(what).arg("-trimpath").current_dir(module).env("CGO_ENABLED", "0").env("GOWORK", "off");
+    command
+}
+
+/// The folder with the sources of a module that the one in `module` requires; fetched now, if nothing has done so.
+pub fn sources(path: &str, module: &Path) -> Result<PathBuf> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Downloaded {
+        dir: PathBuf,
+    }
+    let mut download = Command::new("go");
+    download.args(["mod", "download", "-json", path]).current_dir(module).env("GOWORK", "off");
+    let said = exec::output(&mut download)?;
+    let downloaded: Downloaded = serde_json::from_str(&said).with_context(|| format!("go printed {said:?}"))?;
+    Ok(downloaded.dir)
 }
 
 /// Fails with what to do if Go is missing or too old.
@@ -76,6 +99,13 @@ impl GoMod {
             }
         }
         parsed
+    }
+
+    /// Modules that both require, in different versions.
+    #[cfg(test)]
+    pub fn differs_from(&self, other: &Self) -> Vec<String> {
+        let both = self.required.iter().filter_map(|(path, version)| Some((path, version, other.required.get(path)?)));
+        both.filter(|(_, one, two)| one != two).map(|(path, one, two)| format!("{path} {one} {two}")).collect()
     }
 
     /// The module that holds a package, and its version.

@@ -56,3 +56,7 @@ pub const REAL_NODE: [Tool; 5] = [CONTAINERD, NODE, COREDNS, VOLUMES, METRICS];
 pub fn real() -> Vec<Tool> {
     [&[ETCD, KUBERNETES, HELM][..], &REAL_NODE].concat()
 }
+
+/// All of them; kubectl alone comes of the same recipe as the control plane's.
+pub const ALL: [Tool; 11] =
+    [ETCD, KUBERNETES, HELM, KWOK, REGISTRY, GOVULNCHECK, CONTAINERD, NODE, COREDNS, VOLUMES, METRICS];

@@ -1,10 +1,11 @@
-//! The tools that we build from source: one Go module each in `e2e/tools`, cached by content.
+//! The tools that we fetch or build from source: one Go module each in `e2e/tools`, cached by content.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, anyhow, bail};
 use data_encoding::HEXLOWER;
@@ -12,14 +13,21 @@ use sha2::{Digest, Sha256};
 
 use crate::{exec, repo, ui};
 
+mod archives;
 mod cargo;
+mod fetch;
 mod go;
 mod list;
+mod python;
 
+pub use archives::MIRROR;
+use archives::{Listed, Table};
 pub use cargo::cargo_deny;
-pub use go::require_go;
+use fetch::{Fetched, Fetcher};
 use go::{Go, GoMod};
+pub use go::{compile, require_go};
 pub use list::*;
+pub use python::python;
 
 /// A tool, or several that share a module.
 #[derive(Clone, Copy)]
@@ -85,6 +93,11 @@ pub fn lock(file: &Path, what: &str) -> Result<File> {
 }
 
 impl Tool {
+    /// What its recipe is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The folder with the finished binaries, built now if need be.
     fn cached(&self, go: &Go) -> Result<PathBuf> {
         let source = repo::path("e2e/tools").join(self.module);
@@ -103,9 +116,11 @@ impl Tool {
             .ok_or_else(|| anyhow!("{}/go.mod names no tool with a version", source.display()))?;
         let ldflags = ldflags(path, version);
         let key = key(&[&go_mod, &go_sum, &ldflags, &go.version, &go.platform]);
+        let recipe = Recipe { name: self.name, version, source: &source, packages: &packages, ldflags: &ldflags };
         built_once(self.name, version, &key, |half, task| {
-            build(&source, &packages, &ldflags, half, task)?;
-            self.keep_files(path, &source, half)
+            let done = recipe.provide(&Table::read()?, &Fetcher::from_env()?, &go.platform, half, task)?;
+            self.keep_files(path, &source, half)?;
+            Ok(done)
         })
     }
 
@@ -113,11 +128,11 @@ impl Tool {
         if self.files.is_empty() {
             return Ok(());
         }
-        let origin = exec::output(Command::new("go").args(["list", "-m", "-f", "{{.Dir}}", path]).current_dir(source))?;
+        let origin = go::sources(path, source)?;
         let stages = into.join("stages");
         fs::create_dir(&stages)?;
         for file in self.files {
-            let from = Path::new(origin.trim()).join(file);
+            let from = origin.join(file);
             let content = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
             let name = from.file_name().ok_or_else(|| anyhow!("{} has no name", from.display()))?;
             fs::write(stages.join(name), content)?;
@@ -126,30 +141,90 @@ impl Tool {
     }
 }
 
-/// The folder in the cache that `build` fills, unless it has done so before.
+/// How the programs of a module come to be.
+struct Recipe<'a> {
+    name: &'a str,
+    version: &'a str,
+    source: &'a Path,
+    packages: &'a [String],
+    ldflags: &'a str,
+}
+
+impl Recipe<'_> {
+    /// Fetches what has an official archive that can be had, and builds the rest. Returns what was done, in words.
+    fn provide(
+        &self,
+        table: &Table,
+        fetcher: &Fetcher,
+        platform: &str,
+        into: &Path,
+        task: &ui::Task,
+    ) -> Result<String> {
+        let (mut taken, mut rest, mut reasons) = (Vec::new(), Vec::new(), BTreeMap::<String, Vec<&str>>::new());
+        for package in self.packages {
+            let program = program(package);
+            let why = match table.find(package, self.version, platform) {
+                Listed::Not => None,
+                Listed::Without(why) => Some(why),
+                Listed::As(archive) => {
+                    task.note(&format!("{program} from {}", fetcher.asks(&archive)));
+                    match fetcher.get(&archive, &into.join(program))? {
+                        Fetched::Away(why) => Some(why),
+                        Fetched::Here => {
+                            taken.push(program);
+                            continue;
+                        }
+                    }
+                }
+            };
+            rest.push(package.clone());
+            if let Some(why) = why {
+                reasons.entry(why).or_default().push(program);
+            }
+        }
+        for (why, programs) in reasons {
+            task.say(&format!("  From source: {}. {why}", programs.join(", ")));
+        }
+        if !rest.is_empty() {
+            build(self.source, &rest, self.ldflags, into, task)?;
+        }
+        Ok(done(self.name, self.version, &taken, rest.len()))
+    }
+}
+
+/// What was fetched and how much was built, in words.
+fn done(name: &str, version: &str, fetched: &[&str], built: usize) -> String {
+    match (fetched, built) {
+        ([], _) => format!("Built {name} {version}"),
+        (_, 0) => format!("Fetched {name} {version}"),
+        _ => format!("Fetched {} and built the rest of {name} {version}", fetched.join(", ")),
+    }
+}
+
+/// The folder in the cache that `provide` fills, unless it has done so before. It returns what it did, in words.
 fn built_once(
     name: &str,
     version: &str,
     key: &str,
-    build: impl FnOnce(&Path, &ui::Task) -> Result<()>,
+    provide: impl FnOnce(&Path, &ui::Task) -> Result<String>,
 ) -> Result<PathBuf> {
     let tools = cache()?.join("tools");
     let dir = tools.join(format!("{name}-{version}-{key}"));
     if dir.is_dir() {
         return Ok(dir);
     }
-    let _lock = lock(&tools.join(format!(".{name}.lock")), &format!("builds {name}"))?;
+    let _lock = lock(&tools.join(format!(".{name}.lock")), &format!("provides {name}"))?;
     if dir.is_dir() {
         return Ok(dir);
     }
     let prefix = format!(".half-{name}-");
     remove_halves(&tools, &prefix);
     let half = tempfile::Builder::new().prefix(&prefix).tempdir_in(&tools)?;
-    let task = ui::Task::start(format!("Building {name} {version}"));
-    build(half.path(), &task)?;
+    let task = ui::Task::start(format!("Providing {name} {version}"));
+    let done = provide(half.path(), &task)?;
     // A rename is all or nothing, so a build that was cut off never counts.
     fs::rename(half.keep(), &dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    task.done(format!("Built {name} {version}"));
+    task.done(done);
     Ok(dir)
 }
 
@@ -163,9 +238,8 @@ fn remove_halves(tools: &Path, prefix: &str) {
 
 /// One `go build` of all packages of a module.
 fn build(source: &Path, packages: &[String], ldflags: &str, into: &Path, task: &ui::Task) -> Result<()> {
-    let mut command = Command::new("go");
-    command.args(["build", "-v", "-trimpath", "-ldflags", ldflags, "-o"]).arg(into).args(packages);
-    command.current_dir(source).env("CGO_ENABLED", "0").env("GOWORK", "off");
+    let mut command = go::compile("build", source);
+    command.args(["-v", "-ldflags", ldflags, "-o"]).arg(into).args(packages);
     let mut child = exec::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()))?;
     let mut said = String::new();
     if let Some(stderr) = child.stderr.take() {
@@ -184,14 +258,9 @@ fn build(source: &Path, packages: &[String], ldflags: &str, into: &Path, task: &
         bail!("go could not build {}:\n{}{}", packages.join(", "), exec::tail(&said, 15), network_hint(&said));
     }
     for package in packages {
-        let built = into.join(go_name(package));
-        if !built.is_file() {
-            bail!("go built {package}, but {} is not there", built.display());
-        }
-    }
-    // The package of etcd is called server.
-    if into.join("server").is_file() {
-        fs::rename(into.join("server"), into.join("etcd"))?;
+        let (built, wanted) = (into.join(go_name(package)), into.join(program(package)));
+        fs::rename(&built, wanted)
+            .with_context(|| format!("go built {package}, but {:?} is not there", built.display()))?;
     }
     Ok(())
 }
@@ -202,6 +271,15 @@ fn network_hint(said: &str) -> &'static str {
         return "\nGo could not fetch its modules. Set GOPROXY to a mirror that this machine reaches, then try again.";
     }
     ""
+}
+
+/// The name that a package's program is known by.
+fn program(package: &str) -> &str {
+    match go_name(package) {
+        // etcd's.
+        "server" => "etcd",
+        name => name,
+    }
 }
 
 /// The name that `go build` gives a package's binary: the last element that is not a major version.
@@ -258,10 +336,48 @@ mod tests {
     }
 
     #[test]
+    fn archives_are_of_the_versions_that_are_built() {
+        let table = Table::read().unwrap();
+        let mut listed = 0;
+        for tool in [ETCD, KUBERNETES, HELM, KWOK, NODE] {
+            let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
+            let parsed = GoMod::parse(&fs::read_to_string(file).unwrap());
+            for package in &parsed.tools {
+                let (_, version) = parsed.provider(package).unwrap();
+                match table.find(package, version, "linux/amd64") {
+                    Listed::As(_) => listed += 1,
+                    Listed::Without(why) => assert!(why.contains("no checksum"), "{package}: {why}"),
+                    Listed::Not => panic!("{package} has official archives, but is not in the table"),
+                }
+            }
+        }
+        assert!(listed >= 4, "{listed} archives can be taken");
+    }
+
+    #[test]
+    fn what_was_done_is_said() {
+        assert_eq!(done("etcd", "v3", &[], 1), "Built etcd v3");
+        assert_eq!(done("etcd", "v3", &["etcd"], 0), "Fetched etcd v3");
+        assert_eq!(done("node", "v1", &["kubelet"], 1), "Fetched kubelet and built the rest of node v1");
+    }
+
+    #[test]
+    fn the_helm_cli_is_linked_from_the_packages_of_the_worker() {
+        let read = |file: &str| GoMod::parse(&fs::read_to_string(repo::path(file)).unwrap());
+        let (cli, worker) = (read("e2e/tools/helm/go.mod"), read("crates/helm/worker/go.mod"));
+        assert_eq!(
+            cli.differs_from(&worker),
+            Vec::<String>::new(),
+            "these are compiled twice, and are not what the worker is judged by"
+        );
+    }
+
+    #[test]
     fn binaries_are_named_as_go_names_them() {
         assert_eq!(go_name("k8s.io/kubernetes/cmd/kubectl"), "kubectl");
         assert_eq!(go_name("go.etcd.io/etcd/server/v3"), "server");
         assert_eq!(go_name("example.org/vim"), "vim");
+        assert_eq!(program("go.etcd.io/etcd/server/v3"), "etcd");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `bench walls`: what the walls cost. Admission, for each object that an author applies; the worker's checks, for each operation.
 
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -125,9 +124,8 @@ fn wait_until_held(author: &Api, wanted: bool) -> Result<()> {
 
 /// How long the Helm worker judges what charts/odoo renders, by the benchmark beside its tests.
 fn checks() -> Result<Duration> {
-    let mut go = Command::new("go");
-    go.current_dir(repo::path("crates/helm/worker")).env("GOWORK", "off");
-    let said = exec::output(go.args(["test", "-run", "^$", "-bench", "^BenchmarkChecks$", "-benchtime", "2s", "."]))?;
+    let mut go = tools::compile("test", &repo::path("crates/helm/worker"));
+    let said = exec::output(go.args(["-run", "^$", "-bench", "^BenchmarkChecks$", "-benchtime", "2s", "."]))?;
     nanoseconds(&said).with_context(|| format!("go test did not say how long the checks took:\n{said}"))
 }
 

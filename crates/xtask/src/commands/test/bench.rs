@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::{Mutex, Once, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::images::odoo::Source;
 use crate::layout::Layout;
 use crate::node::{self, Node, needs};
 use crate::process::Daemons;
-use crate::{tools, ui};
+use crate::{operator, tools, ui};
 
 /// What the checks of one run share.
 pub struct Bench {
@@ -53,6 +53,14 @@ impl Bench {
         }
         let tools = [&tools::CONTROL_PLANE[..], &[tools::REGISTRY]].concat();
         Ok(&self.cluster.insert(TestCluster::start(&tools, None)?).layout)
+    }
+
+    /// A place and a free port for a cluster that `up` starts, which ends whatever happens; the shared one ends.
+    pub fn cluster_of_up(&mut self) -> Result<(&Layout, Ports)> {
+        if let Some(old) = self.cluster.take() {
+            old.discard()?;
+        }
+        Ok((&self.cluster.insert(TestCluster::at(Daemons::detached)?).layout, Ports::free()?))
     }
 
     /// A cluster with a real node; the shared one ends. None, with the reason kept, if this machine cannot have one.
@@ -128,13 +136,19 @@ static RUNNING: Mutex<Option<(Daemons, PathBuf)>> = Mutex::new(None);
 static HANDLER: Once = Once::new();
 
 impl TestCluster {
-    fn start(tools: &[tools::Tool], node: Option<Node>) -> Result<Self> {
+    /// A folder in which nothing runs yet.
+    fn at(daemons: fn(&Path, &Path) -> Daemons) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("odoofleet-test-").tempdir().context("no temporary folder")?;
         let layout = Layout::below(dir.path());
-        tools::install(tools, &layout.bin())?;
-        let daemons = Daemons::attached(&layout.run(), &layout.logs());
+        let daemons = daemons(&layout.run(), &layout.logs());
         end_on_interrupt(&daemons, dir.path().to_path_buf());
-        let cluster = Self { layout: layout.clone(), daemons: daemons.clone(), dir: Some(dir) };
+        Ok(Self { layout, daemons, dir: Some(dir) })
+    }
+
+    fn start(tools: &[tools::Tool], node: Option<Node>) -> Result<Self> {
+        let cluster = Self::at(Daemons::attached)?;
+        let (layout, daemons) = (cluster.layout.clone(), cluster.daemons.clone());
+        tools::install(tools, &layout.bin())?;
         let ports = Ports::free()?;
         let task = ui::Task::start("Starting a cluster for the tests");
         if let Err(error) = ControlPlane::new(layout, ports, daemons).with_node(node).start() {
@@ -146,7 +160,7 @@ impl TestCluster {
     }
 
     fn discard(mut self) -> Result<()> {
-        cluster::stop(&self.daemons)?;
+        end(&self.daemons)?;
         self.dir.take().map_or(Ok(()), TempDir::close).context("cannot remove the tests' cluster")
     }
 
@@ -157,10 +171,16 @@ impl TestCluster {
 
 impl Drop for TestCluster {
     fn drop(&mut self) {
-        if let Err(error) = cluster::stop(&self.daemons) {
+        if let Err(error) = end(&self.daemons) {
             eprintln!("the tests' cluster did not stop: {error:#}");
         }
     }
+}
+
+/// Ends an operator that `up` started, and the cluster.
+fn end(daemons: &Daemons) -> Result<()> {
+    daemons.stop(operator::DAEMON)?;
+    cluster::stop(daemons).map(drop)
 }
 
 /// Ctrl-C and SIGTERM end the cluster, too.
@@ -169,7 +189,7 @@ fn end_on_interrupt(daemons: &Daemons, dir: PathBuf) {
     HANDLER.call_once(|| {
         let installed = ctrlc::set_handler(|| {
             if let Some((daemons, dir)) = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                let _ = cluster::stop(&daemons);
+                let _ = end(&daemons);
                 let _ = std::fs::remove_dir_all(dir);
             }
             exit(130);

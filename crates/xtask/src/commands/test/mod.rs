@@ -9,6 +9,8 @@ use console::style;
 use crate::ui;
 
 mod bench;
+mod clean;
+mod first_run;
 mod steps;
 mod supply;
 
@@ -37,7 +39,9 @@ enum Part {
     E2e,
     /// Pods that run: a database, an Odoo. Needs Linux and root; an Odoo is given with `ODOO_SRC` or `ODOO_IMAGE`.
     Real,
-    /// All of them but `real`, which asks more of the machine.
+    /// Every tool and image, each built with caches in which nothing is: takes an hour and up to 6 GB.
+    Clean,
+    /// All of them but `real` and `clean`, which ask more of the machine.
     All,
 }
 
@@ -95,10 +99,12 @@ fn steps_of(part: Part) -> Vec<Step> {
         (Part::Unit, Step { title: "Supply chain: bill of materials", run: supply::bills }),
         (Part::Chart, Step { title: "Charts: lint", run: steps::chart_lint }),
         (Part::Chart, Step { title: "Charts: tests", run: steps::chart_tests }),
+        (Part::E2e, Step { title: "The first run", run: first_run::up_again_and_again }),
         (Part::E2e, Step { title: "End to end", run: steps::end_to_end }),
         (Part::Real, Step { title: "On a real node", run: steps::real }),
+        (Part::Clean, Step { title: "Every recipe, from nothing", run: clean::every_recipe }),
     ];
-    let wanted = |of: Part| of == part || part == Part::All && of != Part::Real;
+    let wanted = |of: Part| of == part || part == Part::All && !matches!(of, Part::Real | Part::Clean);
     all.into_iter().filter(|(of, _)| wanted(*of)).map(|(_, step)| step).collect()
 }
 

@@ -35,17 +35,17 @@ pub fn go_lints(_: &mut Bench) -> Result<()> {
     tools::require_go()?;
     let root = exec::output(Command::new("go").args(["env", "GOROOT"]))?;
     let gofmt = Path::new(root.trim()).join("bin/gofmt");
-    let unformatted = exec::output(in_worker(&mut Command::new(gofmt)).args(["-l", "."]))?;
+    let unformatted = exec::output(Command::new(gofmt).args(["-l", "."]).current_dir(worker()))?;
     if !unformatted.trim().is_empty() {
         bail!("these files are not formatted; run gofmt -w in crates/helm/worker:\n{}", unformatted.trim_end());
     }
-    exec::stream(in_worker(&mut Command::new("go")).args(["vet", "./..."]))
+    exec::stream(tools::compile("vet", &worker()).arg("./..."))
 }
 
 pub fn go_tests(bench: &mut Bench) -> Result<()> {
     tools::require_go()?;
-    let mut command = Command::new("go");
-    in_worker(&mut command).args(["test", "./..."]);
+    let mut command = tools::compile("test", &worker());
+    command.arg("./...");
     if let Some(cluster) = bench.optional_cluster()? {
         command.env("ODOOFLEET_TEST_KUBECONFIG", cluster.kubeconfig());
         command.env("ODOOFLEET_TEST_HELM", cluster.bin().join("helm"));
@@ -77,7 +77,7 @@ pub fn chart_lint(bench: &mut Bench) -> Result<()> {
 }
 
 pub fn chart_tests(bench: &mut Bench) -> Result<()> {
-    let python = python()?;
+    let python = tools::python()?;
     let cluster = bench.cluster()?;
     let mut ran = 0;
     for test in charts()?.into_iter().map(|chart| chart.join("tests/run.py")).filter(|test| test.is_file()) {
@@ -160,8 +160,8 @@ fn cargo() -> Command {
     command
 }
 
-fn in_worker(command: &mut Command) -> &mut Command {
-    command.current_dir(repo::path("crates/helm/worker")).env("GOWORK", "off")
+fn worker() -> PathBuf {
+    repo::path("crates/helm/worker")
 }
 
 /// The packages of a `cargo tree` that a pure crate may not have.
@@ -176,25 +176,6 @@ fn charts() -> Result<Vec<PathBuf>> {
         entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join("Chart.yaml").is_file()).collect();
     charts.sort();
     Ok(charts)
-}
-
-/// A Python with what the charts' tests import, made once a content of `charts/requirements.txt`.
-fn python() -> Result<PathBuf> {
-    let wanted = repo::path("charts/requirements.txt");
-    let requirements = fs::read_to_string(&wanted).context("cannot read charts/requirements.txt")?;
-    let version = exec::output(Command::new("python3").arg("--version"))?;
-    let cache = tools::cache()?;
-    let dir = cache.join(format!("python-{}", tools::key(&[&requirements, &version])));
-    let (python, finished) = (dir.join("bin/python"), dir.join(".finished"));
-    let _lock = tools::lock(&cache.join(".python.lock"), "installs the charts' Python packages")?;
-    if finished.is_file() {
-        return Ok(python);
-    }
-    exec::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))
-        .context("Python cannot make a virtual environment; on Debian install python3-venv")?;
-    exec::output(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&wanted))?;
-    fs::write(&finished, "")?;
-    Ok(python)
 }
 
 #[cfg(test)]
