@@ -15,6 +15,7 @@ mod handbook;
 mod odoo;
 mod operator;
 mod prepare;
+mod readme;
 mod reports;
 
 type Result = anyhow::Result<()>;

@@ -55,6 +55,8 @@ const HELP: &[(&str, &str)] = &[
     ("open", "在浏览器中打开环境的页面"),
     ("open.environment", "环境名称"),
     ("open.print", "只打印地址"),
+    ("open.port_forward", "通过本机端口访问，按 Ctrl-C 结束：用于没有域名或域名尚未生效的环境"),
+    ("open.port", "本机端口；默认任选一个空闲端口"),
     ("shell", "在 Odoo 的 Pod 中打开 shell"),
     ("shell.environment", "环境名称"),
     ("shell.command", "执行的命令，写在 -- 之后；默认为 shell"),

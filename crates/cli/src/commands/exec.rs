@@ -8,6 +8,7 @@ use odoofleet_api::OdooEnvironment;
 use odoofleet_api::template::{WorkloadKind, WorkloadRole};
 
 use crate::failure::{Exit, Failure};
+use crate::language::Language;
 use crate::say;
 use crate::session::Session;
 
@@ -60,7 +61,7 @@ pub async fn psql(session: &Session, args: &PsqlArgs) -> Result<(), Failure> {
 }
 
 /// A pod of the environment's workloads of a role: the first that is ready.
-async fn pod(session: &Session, environment: &OdooEnvironment, role: WorkloadRole) -> Result<Pod, Failure> {
+pub async fn pod(session: &Session, environment: &OdooEnvironment, role: WorkloadRole) -> Result<Pod, Failure> {
     let (language, name) = (session.language, environment.name_any());
     let status = environment.status.clone().unwrap_or_default();
     let workloads: Vec<(WorkloadKind, String)> = status
@@ -125,12 +126,14 @@ fn exec(session: &Session, pod: &Pod, container: &str, command: &[String]) -> Re
         kubectl.args(["--container", container]);
     }
     let error = kubectl.arg("--").args(command).exec();
+    Err(no_kubectl(language, &error))
+}
+
+/// kubectl is not there, or cannot be started.
+pub fn no_kubectl(language: Language, error: &std::io::Error) -> Failure {
     let message = say!(language, "kubectl cannot be started: {error}", "无法启动 kubectl：{error}");
-    Err(Failure::new(Exit::Failed, message).hint(say!(
-        language,
-        "install kubectl; it opens the session",
-        "请安装 kubectl，会话由它打开"
-    )))
+    let hint = say!(language, "install kubectl; the connection is its work", "请安装 kubectl，连接由它建立");
+    Failure::new(Exit::Failed, message).hint(hint)
 }
 
 #[cfg(test)]
