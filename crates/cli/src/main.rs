@@ -48,6 +48,7 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Start(args) => commands::power::start(&session, &args).await,
             Command::Stop(args) => commands::power::stop(&session, &args).await,
             Command::Restart(args) => commands::power::restart(&session, &args).await,
+            Command::Logs(args) => Box::pin(commands::logs::run(&session, &args)).await,
             Command::Suspend(args) => commands::customer::suspend(&session, &args).await,
             Command::Resume(args) => commands::customer::resume(&session, &args).await,
             Command::Rollout(command) => commands::rollout::run(&session, &command).await,

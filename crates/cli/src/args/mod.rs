@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completion, customer, exec, open, power, retained, rollout, status};
+use crate::commands::{completion, customer, exec, logs, open, power, retained, rollout, status};
 use crate::language::Language;
 use crate::output::{Colour, Format};
 
@@ -62,6 +62,8 @@ pub enum Command {
     Stop(power::StopArgs),
     /// Replace the pods of environments one by one
     Restart(power::RestartArgs),
+    /// Show what an environment's programs write
+    Logs(logs::LogsArgs),
     /// Suspend a customer: all its environments stop, data stays
     Suspend(customer::SuspendArgs),
     /// End a customer's suspension: what ran before starts again

@@ -3,7 +3,9 @@
 pub mod completion;
 pub mod customer;
 pub mod exec;
+pub mod logs;
 pub mod open;
+pub mod pods;
 pub mod power;
 pub mod retained;
 pub mod rollout;
