@@ -81,7 +81,7 @@ impl Asked {
     }
 
     /// `odooenvironments.odoofleet.dev/scale`, as `kubectl auth can-i` takes it.
-    fn subject(&self) -> String {
+    pub fn subject(&self) -> String {
         let dot = if self.group.is_empty() { "" } else { "." };
         let slash = self.subresource.map_or_else(String::new, |subresource| format!("/{subresource}"));
         format!("{}{dot}{}{slash}", self.resource, self.group)

@@ -72,6 +72,7 @@ const HELP: &[(&str, &str)] = &[
     ("psql", "对环境的数据库打开 psql"),
     ("psql.environment", "环境名称"),
     ("psql.arguments", "psql 的参数，写在 -- 之后"),
+    ("preflight", "检查集群是否具备所需条件，以及安装是否有问题"),
     ("completion", "打印 shell 的自动补全脚本"),
     ("completion.shell", "shell 名称"),
     ("version", "打印本程序、Operator 和 Kubernetes 的版本"),

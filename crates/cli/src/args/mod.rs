@@ -80,6 +80,8 @@ pub enum Command {
     Shell(exec::ShellArgs),
     /// Open psql on an environment's database
     Psql(exec::PsqlArgs),
+    /// Say what the cluster needs, and what is wrong with the installation
+    Preflight,
     /// Print the completion of a shell
     Completion(completion::CompletionArgs),
     /// What kubectl asks while somebody types

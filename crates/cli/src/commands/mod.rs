@@ -7,6 +7,7 @@ pub mod logs;
 pub mod open;
 pub mod pods;
 pub mod power;
+pub mod preflight;
 pub mod retained;
 pub mod rollout;
 pub mod status;
