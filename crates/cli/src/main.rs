@@ -53,6 +53,7 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Resume(args) => commands::customer::resume(&session, &args).await,
             Command::Rollout(command) => commands::rollout::run(&session, &command).await,
             Command::Retained(command) => commands::retained::run(&session, &command).await,
+            Command::Access(args) => Box::pin(commands::access::run(&session, &args)).await,
             Command::Open(args) => commands::open::run(&session, &args).await,
             Command::Shell(args) => commands::exec::shell(&session, &args).await,
             Command::Psql(args) => commands::exec::psql(&session, &args).await,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completion, customer, exec, logs, open, power, retained, rollout, status};
+use crate::commands::{access, completion, customer, exec, logs, open, power, retained, rollout, status};
 use crate::language::Language;
 use crate::output::{Colour, Format};
 
@@ -74,6 +74,8 @@ pub enum Command {
     /// See and end what deleted environments have left
     #[command(subcommand)]
     Retained(retained::RetainedCommand),
+    /// Say what you, or somebody else, may do
+    Access(access::AccessArgs),
     /// Open an environment's page in the browser
     Open(open::OpenArgs),
     /// Open a shell in a pod of Odoo

@@ -1,5 +1,6 @@
 //! One module a command: what it takes, what it decides, what it says.
 
+pub mod access;
 pub mod completion;
 pub mod customer;
 pub mod exec;
