@@ -57,6 +57,7 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Open(args) => commands::open::run(&session, &args).await,
             Command::Shell(args) => commands::exec::shell(&session, &args).await,
             Command::Psql(args) => commands::exec::psql(&session, &args).await,
+            Command::Top(args) => commands::top::run(&session, &args).await,
             Command::Preflight => Box::pin(commands::preflight::run(&session)).await,
             Command::Completion(_) | Command::Complete(_) | Command::Version => Ok(()),
         }

@@ -97,6 +97,7 @@ impl Asked {
             (GROUP, _, None) => Some(if reads { "odoofleet-viewer" } else { "odoofleet-operator" }),
             ("", "secrets" | "configmaps", None) | ("apps", "controllerrevisions", None) => Some("odoofleet-admin"),
             ("", "pods" | "services" | "persistentvolumeclaims" | "events", None)
+            | ("metrics.k8s.io", "pods", None)
             | ("apps" | "batch" | "networking.k8s.io" | "events.k8s.io", _, None)
                 if reads =>
             {

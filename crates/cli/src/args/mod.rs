@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{access, completion, customer, exec, logs, open, power, retained, rollout, status};
+use crate::commands::{access, completion, customer, exec, logs, open, power, retained, rollout, status, top};
 use crate::language::Language;
 use crate::output::{Colour, Format};
 
@@ -82,6 +82,8 @@ pub enum Command {
     Shell(exec::ShellArgs),
     /// Open psql on an environment's database
     Psql(exec::PsqlArgs),
+    /// Show the CPU and memory that environments take
+    Top(top::TopArgs),
     /// Say what the cluster needs, and what is wrong with the installation
     Preflight,
     /// Print the completion of a shell

@@ -12,4 +12,5 @@ pub mod preflight;
 pub mod retained;
 pub mod rollout;
 pub mod status;
+pub mod top;
 pub mod version;
