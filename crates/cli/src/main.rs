@@ -48,13 +48,17 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Start(args) => commands::power::start(&session, &args).await,
             Command::Stop(args) => commands::power::stop(&session, &args).await,
             Command::Restart(args) => commands::power::restart(&session, &args).await,
+            Command::Logs(args) => Box::pin(commands::logs::run(&session, &args)).await,
             Command::Suspend(args) => commands::customer::suspend(&session, &args).await,
             Command::Resume(args) => commands::customer::resume(&session, &args).await,
             Command::Rollout(command) => commands::rollout::run(&session, &command).await,
             Command::Retained(command) => commands::retained::run(&session, &command).await,
+            Command::Access(args) => Box::pin(commands::access::run(&session, &args)).await,
             Command::Open(args) => commands::open::run(&session, &args).await,
             Command::Shell(args) => commands::exec::shell(&session, &args).await,
             Command::Psql(args) => commands::exec::psql(&session, &args).await,
+            Command::Top(args) => commands::top::run(&session, &args).await,
+            Command::Preflight => Box::pin(commands::preflight::run(&session)).await,
             Command::Completion(_) | Command::Complete(_) | Command::Version => Ok(()),
         }
     })

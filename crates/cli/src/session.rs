@@ -81,7 +81,7 @@ impl Asked {
     }
 
     /// `odooenvironments.odoofleet.dev/scale`, as `kubectl auth can-i` takes it.
-    fn subject(&self) -> String {
+    pub fn subject(&self) -> String {
         let dot = if self.group.is_empty() { "" } else { "." };
         let slash = self.subresource.map_or_else(String::new, |subresource| format!("/{subresource}"));
         format!("{}{dot}{}{slash}", self.resource, self.group)
@@ -97,6 +97,7 @@ impl Asked {
             (GROUP, _, None) => Some(if reads { "odoofleet-viewer" } else { "odoofleet-operator" }),
             ("", "secrets" | "configmaps", None) | ("apps", "controllerrevisions", None) => Some("odoofleet-admin"),
             ("", "pods" | "services" | "persistentvolumeclaims" | "events", None)
+            | ("metrics.k8s.io", "pods", None)
             | ("apps" | "batch" | "networking.k8s.io" | "events.k8s.io", _, None)
                 if reads =>
             {

@@ -23,6 +23,10 @@
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch]
+# What pods take, where a metrics-server measures it.
+- apiGroups: [metrics.k8s.io]
+  resources: [pods]
+  verbs: [get, list]
 {{- end }}
 
 {{- define "odoofleet.rules.log" -}}

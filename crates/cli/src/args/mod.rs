@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completion, customer, exec, open, power, retained, rollout, status};
+use crate::commands::{access, completion, customer, exec, logs, open, power, retained, rollout, status, top};
 use crate::language::Language;
 use crate::output::{Colour, Format};
 
@@ -62,6 +62,8 @@ pub enum Command {
     Stop(power::StopArgs),
     /// Replace the pods of environments one by one
     Restart(power::RestartArgs),
+    /// Show what an environment's programs write
+    Logs(logs::LogsArgs),
     /// Suspend a customer: all its environments stop, data stays
     Suspend(customer::SuspendArgs),
     /// End a customer's suspension: what ran before starts again
@@ -72,12 +74,18 @@ pub enum Command {
     /// See and end what deleted environments have left
     #[command(subcommand)]
     Retained(retained::RetainedCommand),
+    /// Say what you, or somebody else, may do
+    Access(access::AccessArgs),
     /// Open an environment's page in the browser
     Open(open::OpenArgs),
     /// Open a shell in a pod of Odoo
     Shell(exec::ShellArgs),
     /// Open psql on an environment's database
     Psql(exec::PsqlArgs),
+    /// Show the CPU and memory that environments take
+    Top(top::TopArgs),
+    /// Say what the cluster needs, and what is wrong with the installation
+    Preflight,
     /// Print the completion of a shell
     Completion(completion::CompletionArgs),
     /// What kubectl asks while somebody types

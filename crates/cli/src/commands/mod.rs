@@ -1,11 +1,16 @@
 //! One module a command: what it takes, what it decides, what it says.
 
+pub mod access;
 pub mod completion;
 pub mod customer;
 pub mod exec;
+pub mod logs;
 pub mod open;
+pub mod pods;
 pub mod power;
+pub mod preflight;
 pub mod retained;
 pub mod rollout;
 pub mod status;
+pub mod top;
 pub mod version;
