@@ -98,6 +98,7 @@ fn steps_of(part: Part) -> Vec<Step> {
         (Part::Unit, Step { title: "Supply chain: npm", run: supply::npm }),
         (Part::Unit, Step { title: "Supply chain: bill of materials", run: supply::bills }),
         (Part::Chart, Step { title: "Charts: lint", run: steps::chart_lint }),
+        (Part::Chart, Step { title: "Charts: config/", run: steps::config }),
         (Part::Chart, Step { title: "Charts: tests", run: steps::chart_tests }),
         (Part::E2e, Step { title: "The first run", run: first_run::up_again_and_again }),
         (Part::E2e, Step { title: "End to end", run: steps::end_to_end }),

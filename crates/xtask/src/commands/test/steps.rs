@@ -76,6 +76,10 @@ pub fn chart_lint(bench: &mut Bench) -> Result<()> {
     exec::stream(Command::new(helm).args(["lint", "--strict"]).args(charts()?))
 }
 
+pub fn config(bench: &mut Bench) -> Result<()> {
+    generate::check_config(&bench.cluster()?.bin().join("helm"))
+}
+
 pub fn chart_tests(bench: &mut Bench) -> Result<()> {
     let python = tools::python()?;
     let cluster = bench.cluster()?;
