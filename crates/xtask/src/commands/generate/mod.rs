@@ -1,5 +1,6 @@
 //! `generate`: the CRDs as files, from the Rust types; what docs/security.md says of tests, from the tests; `config/`, from the chart.
 
+mod argocd;
 mod attacks;
 mod config;
 mod sources;
@@ -48,6 +49,8 @@ pub fn run(args: &Args) -> Result<()> {
     println!("✓ Wrote the CRDs to {}", FOLDERS.join(" and "));
     attacks::write(&root)?;
     println!("✓ Wrote the table of attacks to {}", attacks::DOCUMENT);
+    argocd::tree(&root)?.write(&root)?;
+    println!("✓ Wrote the ConfigMap for Argo CD");
     // The chart holds the CRDs that were written above.
     config::tree(&helm()?)?.write(&root)?;
     println!("✓ Wrote config/");
@@ -59,6 +62,8 @@ pub fn check() -> Result<()> {
     let root = repo::root();
     crds()?.check(&root, "the types")?;
     println!("✓ The CRDs are what the types say");
+    argocd::tree(&root)?.check(&root, argocd::SOURCES)?;
+    println!("✓ The ConfigMap for Argo CD is what the scripts say");
     attacks::check(&root)?;
     threats::check(&root)
 }

@@ -91,6 +91,7 @@ fn steps_of(part: Part) -> Vec<Step> {
         (Part::Unit, Step { title: "Rust: unit tests", run: steps::rust_tests }),
         (Part::Unit, Step { title: "Go: format and vet", run: steps::go_lints }),
         (Part::Unit, Step { title: "Go: tests of the Helm worker", run: steps::go_tests }),
+        (Part::Unit, Step { title: "Go: config/ as Flux, Argo CD and Prometheus see it", run: steps::gitops }),
         (Part::Unit, Step { title: "Dependencies point one way", run: steps::arrows }),
         (Part::Unit, Step { title: "Generated files", run: steps::generated }),
         (Part::Unit, Step { title: "Supply chain: Rust", run: supply::rust }),
