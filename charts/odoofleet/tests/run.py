@@ -13,6 +13,7 @@ import sys
 import tempfile
 
 import cluster
+import kustomized
 import rendered
 from lib import Checks, Helm, Kubectl
 
@@ -42,6 +43,8 @@ def main():
     rendered.run(checks, Helm(args.helm), chart)
     if args.kubeconfig:
         with tempfile.TemporaryDirectory(prefix="odoofleet-chart-") as folder:
+            # First, because it leaves the cluster as empty as it needs it.
+            kustomized.run(checks, Helm(args.helm), Kubectl(args.kubectl, args.kubeconfig), chart, pathlib.Path(folder))
             cluster.run(checks, Helm(args.helm, args.kubeconfig), Kubectl(args.kubectl, args.kubeconfig), chart, pathlib.Path(folder))
         if args.write and not checks.failed:
             ATTACKS.write_text(json.dumps(checks.attacks, indent=2, sort_keys=True) + "\n")

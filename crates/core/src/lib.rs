@@ -9,6 +9,8 @@ pub mod digest;
 pub mod environment;
 pub mod finding;
 pub mod fleet;
+#[cfg(test)]
+mod objects_tests;
 pub mod observed;
 pub mod release;
 pub mod task;

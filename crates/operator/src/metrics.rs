@@ -284,6 +284,44 @@ mod tests {
         }
     }
 
+    const GOLDEN: &str = "e2e/gitops/testdata/metrics.txt";
+
+    /// Each figure with the names of its labels.
+    fn figures(text: &str) -> String {
+        let name = |line: &str| {
+            let (figure, _) = line.rsplit_once(' ')?;
+            let (name, labels) = figure.split_once('{').unwrap_or((figure, ""));
+            let mut labels: Vec<&str> =
+                labels.split("=\"").map(|part| part.rsplit(['"', ',']).next().unwrap()).collect();
+            labels.retain(|label| !label.is_empty() && *label != "}");
+            labels.sort_unstable();
+            Some(format!("{name}{{{}}}", labels.join(",")))
+        };
+        let all: std::collections::BTreeSet<String> =
+            text.lines().filter(|line| !line.starts_with('#')).filter_map(name).collect();
+        all.into_iter().map(|figure| figure + "\n").collect::<Vec<_>>().concat()
+    }
+
+    /// `UPDATE_GOLDEN=1 cargo test -p odoofleet` writes the file anew; `e2e/gitops` compares alerts and dashboards with it.
+    #[test]
+    fn alerts_and_dashboards_are_tested_with_the_figures_that_there_are() {
+        let (metrics, fleet) = Metrics::of_nothing();
+        metrics.reconciled("environment", "success", Duration::from_millis(1));
+        metrics.helm_finished("upgrade", "success", Duration::from_secs(1));
+        let environment = serde_json::json!({
+            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment", "metadata": { "name": "a", "namespace": "odoo" },
+            "spec": { "customerRef": { "name": "c" }, "serviceName": "s", "stage": "Test", "templateRef": { "name": "t" } },
+        });
+        fleet.apply(Change::Environments(Delta::Applied(Arc::new(serde_json::from_value(environment).unwrap()))));
+        let figures = figures(&metrics.encode().unwrap());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(GOLDEN);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &figures).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(figures, golden, "{GOLDEN} is not what /metrics shows (UPDATE_GOLDEN=1 writes it anew)");
+    }
+
     #[test]
     fn retained_releases_are_counted_when_asked_for() {
         let (metrics, fleet) = Metrics::of_nothing();

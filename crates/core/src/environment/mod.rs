@@ -26,7 +26,7 @@ pub mod references;
 mod restart;
 pub mod scaling;
 #[cfg(test)]
-mod states_tests;
+pub(crate) mod states_tests;
 mod status;
 pub mod step;
 pub mod termination;

@@ -9,7 +9,7 @@ use odoofleet_api::OdooEnvironment;
 use odoofleet_api::conditions::Reason;
 use serde_json::{Value, json};
 
-use self::situations::{deletions, obstacles, operations, pods, upgrades};
+use self::situations::{deletions, failing_pods, obstacles, operations, pods, upgrades};
 use super::decide::decide;
 use super::facts::{Facts, GeneratedSecret};
 use super::fixtures::{self, environment, running};
@@ -235,6 +235,24 @@ fn line(what: &str, wish: &str, decision: &Decision) -> String {
     format!("| {what} | {wish} | {step} | {phase} | `{reason}` | {truths} | {again} |")
 }
 
+fn tables() -> [Table; 7] {
+    [life(), deletion(), obstacles(), operations(), upgrades(), pods(), deletions()]
+}
+
+/// Each row, and what pods' failures add to them: names of table, situation and wish, and the object as it is told.
+pub fn objects() -> Vec<((&'static str, String, String), Value)> {
+    let mut all = Vec::new();
+    for table in tables().into_iter().chain([failing_pods()]) {
+        for (what, wish, facts) in table.rows {
+            let mut object = serde_json::to_value(&*facts.environment).unwrap();
+            object["metadata"]["namespace"] = json!("odoo");
+            object["status"] = serde_json::to_value(decide(&facts, at(NOW)).status).unwrap();
+            all.push(((table.heading, what, wish), object));
+        }
+    }
+    all
+}
+
 fn page() -> String {
     let mut page = String::from(
         "# States of an environment
@@ -258,7 +276,7 @@ is left of an earlier look. What each reason means, and what to do: [conditions]
         let (name, meaning) = words(&state);
         writeln!(page, "| {name} | {meaning} |").unwrap();
     }
-    for table in [life(), deletion(), obstacles(), operations(), upgrades(), pods(), deletions()] {
+    for table in tables() {
         write!(page, "\n## {}\n\n{}\n\n", table.heading, table.words).unwrap();
         page.push_str("| what is there | wanted | the operator | phase | reason | true | looks again |\n|---|---|---|---|---|---|---|\n");
         for (what, wish, facts) in &table.rows {

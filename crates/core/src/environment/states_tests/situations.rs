@@ -14,7 +14,7 @@ use super::super::validate::Validated;
 use super::super::{deletion, fixtures, life, termination};
 use super::{NOW, Table, WISHES, at, deleted, environment, facts, table, wanted};
 use crate::finding::Finding;
-use crate::observed::{Check, Container, Pod, Termination, Volume};
+use crate::observed::{Certificate, Check, Container, FoundCertificate, Pod, Termination, Volume};
 use crate::release::{ReleaseState, ReleaseStatus, Revision};
 use crate::task::{Stage, Task};
 
@@ -285,6 +285,62 @@ pub fn pods() -> Table {
     one("`restartedAt` asks", ran, 1, (1, 1), &|facts| restart(facts, true));
     one("`restartedAt` asks, and a new pod is not ready", ran, 1, (1, 1), &|facts| restart(facts, false));
     one("a trial of no more use", ran, 1, (1, 1), &|facts| trial(facts, |_| ()));
+    table
+}
+
+/// Pods and certificates that are not what they should be: a row for each kind of failure.
+pub fn failing_pods() -> Table {
+    let mut table = table("What fails", "");
+    let mut one = |what: &str, replicas_ready, pod: Option<Pod>, change: &dyn Fn(&mut Facts)| {
+        table.row(
+            what,
+            "runs",
+            facts(&ReleaseState::Current, environment(1, |_| ()), (1, 1), |facts| {
+                facts.running.workloads[0].ready_replicas = replicas_ready;
+                facts.running.pods.extend(pod.clone());
+                change(facts);
+            }),
+        );
+    };
+    let pod = |container: Container| Pod {
+        containers: vec![container],
+        ..fixtures::pod(WorkloadKind::Deployment, "acme-prod-web", "acme-prod-web-0")
+    };
+    let waiting = |reason: &str| Container {
+        running: false,
+        waiting: Some((reason.into(), "why".into())),
+        ..fixtures::container("odoo")
+    };
+    let ended = |reason: &str, exit_code| {
+        let at = Some(at(NOW - 5));
+        Some(Termination { reason: reason.into(), exit_code, at, current: false, message: None })
+    };
+    let crash =
+        |reason: &str, code| Container { terminated: ended(reason, code), restarts: 4, ..waiting("CrashLoopBackOff") };
+    one("an image cannot be pulled", 0, Some(pod(waiting("ImagePullBackOff"))), &|_| ());
+    one("a container is configured wrongly", 0, Some(pod(waiting("CreateContainerConfigError"))), &|_| ());
+    one("a container crashes again and again", 0, Some(pod(crash("Error", 1))), &|_| ());
+    one("a container runs out of memory", 0, Some(pod(crash("OOMKilled", 137))), &|_| ());
+    let nowhere = Pod { unschedulable: Some("0/3 nodes are available".into()), node: None, ..pod(waiting("x")) };
+    one("a pod finds no node", 0, Some(nowhere), &|_| ());
+    let migrating = Container { init: true, ..fixtures::container("prepare") };
+    one("the database is being prepared", 0, Some(pod(migrating)), &|_| ());
+    let host = "erp.acme.cn";
+    let certificate = |found: Option<i64>| {
+        move |facts: &mut Facts| {
+            let found = found.map(|end| FoundCertificate::Certificate { names: vec![host.into()], not_after: at(end) });
+            let bindings = json!([{ "to": "host", "from": "ingress.host" }]);
+            let bound = fixtures::version(|content| content.bindings = serde_json::from_value(bindings).unwrap());
+            facts.references.version = Ok(bound);
+            facts.environment = environment(1, |object| object["spec"]["ingress"] = json!({ "host": host })).into();
+            facts.history = super::history(&ReleaseState::Current, &wanted(facts));
+            facts.running.certificates =
+                vec![Certificate { hosts: vec![host.into()], secret: "erp-tls".into(), found }];
+        }
+    };
+    one("no certificate yet", 1, None, &certificate(None));
+    one("the certificate has expired", 1, None, &certificate(Some(NOW - 10)));
+    one("the certificate is good", 1, None, &certificate(Some(NOW + 90 * 86_400)));
     table
 }
 

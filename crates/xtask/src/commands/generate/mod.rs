@@ -1,22 +1,25 @@
-//! `generate`: the CRDs as files, from the Rust types; and what docs/security.md says of tests, from the tests.
+//! `generate`: the CRDs as files, from the Rust types; what docs/security.md says of tests, from the tests; `config/`, from the chart.
 
+mod argocd;
 mod attacks;
+mod config;
 mod sources;
 mod threats;
+mod tree;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::{exec, repo};
+use self::tree::Tree;
+use crate::{exec, repo, tools};
 
 /// Where the CRDs lie: for `kubectl apply`, and for the chart.
 const FOLDERS: [&str; 2] = ["crds", "charts/odoofleet/files/crds"];
 
-/// Write the CRDs from the Rust types, and the table of attacks from the tests.
+/// Write the CRDs from the Rust types, the table of attacks from the tests, and config/ from the chart.
 #[derive(clap::Args)]
 pub struct Args {
     /// Write nothing; fail if a file is not what it should be.
@@ -36,32 +39,50 @@ struct Metadata {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
+    let root = repo::root();
+    let helm = || Ok::<_, anyhow::Error>(tools::folder(tools::HELM)?.join("helm"));
     if args.check {
-        return check();
+        check()?;
+        return check_config(&helm()?);
     }
-    let files = crds()?;
-    for folder in FOLDERS {
-        write(&repo::path(folder), &files)?;
-    }
-    println!("✓ Wrote {} CRDs to {}", files.len(), FOLDERS.join(" and "));
-    attacks::write(&repo::root())?;
+    crds()?.write(&root)?;
+    println!("✓ Wrote the CRDs to {}", FOLDERS.join(" and "));
+    attacks::write(&root)?;
     println!("✓ Wrote the table of attacks to {}", attacks::DOCUMENT);
+    argocd::tree(&root)?.write(&root)?;
+    println!("✓ Wrote the ConfigMap for Argo CD");
+    // The chart holds the CRDs that were written above.
+    config::tree(&helm()?)?.write(&root)?;
+    println!("✓ Wrote config/");
     Ok(())
 }
 
 /// Fails if a file is not what the types or the tests say.
 pub fn check() -> Result<()> {
     let root = repo::root();
-    compare(&root, &crds()?)?;
+    crds()?.check(&root, "the types")?;
+    println!("✓ The CRDs are what the types say");
+    argocd::tree(&root)?.check(&root, argocd::SOURCES)?;
+    println!("✓ The ConfigMap for Argo CD is what the scripts say");
     attacks::check(&root)?;
     threats::check(&root)
 }
 
+/// Fails if a file of `config/` is not what the chart renders.
+pub fn check_config(helm: &Path) -> Result<()> {
+    let tree = config::tree(helm)?;
+    tree.check(&repo::root(), "the chart")?;
+    println!("✓ {} files of config/ are what the chart renders", tree.files.len());
+    Ok(())
+}
+
 /// What the operator prints.
-fn crds() -> Result<BTreeMap<String, String>> {
+fn crds() -> Result<Tree> {
     let mut command = exec::cargo();
     command.args(["run", "--quiet", "--package", "odoofleet", "--", "crds"]).current_dir(repo::root());
-    split(&exec::output(&mut command)?)
+    let files = split(&exec::output(&mut command)?)?;
+    let copies = |folder| files.iter().map(move |(name, content)| (format!("{folder}/{name}"), content.clone()));
+    Ok(Tree { files: FOLDERS.into_iter().flat_map(copies).collect(), folders: FOLDERS.map(str::to_owned).into() })
 }
 
 /// The documents of a YAML text, each under the file name that its object's name gives.
@@ -89,44 +110,6 @@ fn split(text: &str) -> Result<BTreeMap<String, String>> {
     Ok(files)
 }
 
-fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    for name in present(folder)?.into_iter().filter(|name| !files.contains_key(name)) {
-        fs::remove_file(folder.join(name))?;
-    }
-    for (name, content) in files {
-        fs::write(folder.join(name), content).with_context(|| format!("cannot write {name}"))?;
-    }
-    Ok(())
-}
-
-fn compare(root: &Path, files: &BTreeMap<String, String>) -> Result<()> {
-    let mut wrong = Vec::new();
-    for folder in FOLDERS {
-        let dir = root.join(folder);
-        let stale = present(&dir)?.into_iter().filter(|name| !files.contains_key(name));
-        wrong.extend(stale.map(|name| format!("{folder}/{name} (no such kind)")));
-        let differing =
-            files.iter().filter(|(name, content)| fs::read_to_string(dir.join(name)).ok().as_ref() != Some(content));
-        wrong.extend(differing.map(|(name, _)| format!("{folder}/{name}")));
-    }
-    if wrong.is_empty() {
-        println!("✓ {} CRDs are what the types say", files.len());
-        return Ok(());
-    }
-    Err(anyhow!("these files are not what the types say:\n  {}\nWrite them: cargo xtask generate", wrong.join("\n  ")))
-}
-
-/// The YAML files in a folder; none if there is no folder.
-fn present(folder: &Path) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
-    };
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    Ok(names.filter(|name| Path::new(name).extension().is_some_and(|end| end == "yaml")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,31 +128,5 @@ mod tests {
         assert!(split(&format!("{TEXT}{TEXT}")).is_err());
         assert!(split("---\n").is_err());
         assert!(split("kind: X\n").is_err());
-    }
-
-    #[test]
-    fn the_check_names_what_differs() {
-        let root = tempfile::tempdir().unwrap();
-        let files = split(TEXT).unwrap();
-        for folder in FOLDERS {
-            write(&root.path().join(folder), &files).unwrap();
-        }
-        compare(root.path(), &files).unwrap();
-        fs::write(root.path().join("crds/a.odoofleet.dev.yaml"), "changed").unwrap();
-        fs::write(root.path().join("charts/odoofleet/files/crds/old.yaml"), "").unwrap();
-        let error = compare(root.path(), &files).unwrap_err().to_string();
-        assert!(error.contains("crds/a.odoofleet.dev.yaml\n") && error.contains("old.yaml (no such kind)"), "{error}");
-        assert!(!error.contains("b.odoofleet.dev.yaml"), "{error}");
-        assert!(error.ends_with("cargo xtask generate"), "{error}");
-    }
-
-    #[test]
-    fn writing_removes_what_no_kind_has() {
-        let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("old.yaml"), "").unwrap();
-        fs::write(root.path().join("README.md"), "").unwrap();
-        write(root.path(), &split(TEXT).unwrap()).unwrap();
-        assert!(!root.path().join("old.yaml").exists());
-        assert!(root.path().join("README.md").exists());
     }
 }

@@ -13,6 +13,10 @@ use crate::images::odoo;
 use crate::layout::Layout;
 use crate::{chart, exec, images, in_cluster, node, operator, repo, tools};
 
+/// The Helm worker.
+const WORKER: &str = "crates/helm/worker";
+/// What Flux, Argo CD and Prometheus make of our objects and files.
+const GITOPS: &str = "e2e/gitops";
 /// Crates that decide, and so see neither runtime nor client.
 const PURE: [&str; 2] = ["odoofleet-api", "odoofleet-core"];
 const IMPURE: [&str; 4] = ["tokio", "hyper", "kube-client", "reqwest"];
@@ -35,16 +39,26 @@ pub fn go_lints(_: &mut Bench) -> Result<()> {
     tools::require_go()?;
     let root = exec::output(Command::new("go").args(["env", "GOROOT"]))?;
     let gofmt = Path::new(root.trim()).join("bin/gofmt");
-    let unformatted = exec::output(Command::new(gofmt).args(["-l", "."]).current_dir(worker()))?;
-    if !unformatted.trim().is_empty() {
-        bail!("these files are not formatted; run gofmt -w in crates/helm/worker:\n{}", unformatted.trim_end());
+    for folder in [WORKER, GITOPS] {
+        let module = repo::path(folder);
+        let unformatted = exec::output(Command::new(&gofmt).args(["-l", "."]).current_dir(&module))?;
+        if !unformatted.trim().is_empty() {
+            bail!("these files are not formatted; run gofmt -w in {folder}:\n{}", unformatted.trim_end());
+        }
+        exec::stream(tools::compile("vet", &module).arg("./..."))?;
     }
-    exec::stream(tools::compile("vet", &worker()).arg("./..."))
+    Ok(())
+}
+
+pub fn gitops(_: &mut Bench) -> Result<()> {
+    tools::require_go()?;
+    // Go's cache of results does not look at files outside the module, which are all that is tested here.
+    exec::stream(tools::compile("test", &repo::path(GITOPS)).args(["-count=1", "./..."]))
 }
 
 pub fn go_tests(bench: &mut Bench) -> Result<()> {
     tools::require_go()?;
-    let mut command = tools::compile("test", &worker());
+    let mut command = tools::compile("test", &repo::path(WORKER));
     command.arg("./...");
     if let Some(cluster) = bench.optional_cluster()? {
         command.env("ODOOFLEET_TEST_KUBECONFIG", cluster.kubeconfig());
@@ -74,6 +88,10 @@ pub fn generated(_: &mut Bench) -> Result<()> {
 pub fn chart_lint(bench: &mut Bench) -> Result<()> {
     let helm = bench.cluster()?.bin().join("helm");
     exec::stream(Command::new(helm).args(["lint", "--strict"]).args(charts()?))
+}
+
+pub fn config(bench: &mut Bench) -> Result<()> {
+    generate::check_config(&bench.cluster()?.bin().join("helm"))
 }
 
 pub fn chart_tests(bench: &mut Bench) -> Result<()> {
@@ -158,10 +176,6 @@ fn cargo() -> Command {
     let mut command = exec::cargo();
     command.current_dir(repo::root());
     command
-}
-
-fn worker() -> PathBuf {
-    repo::path("crates/helm/worker")
 }
 
 /// The packages of a `cargo tree` that a pure crate may not have.
