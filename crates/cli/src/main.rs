@@ -59,6 +59,7 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Psql(args) => commands::exec::psql(&session, &args).await,
             Command::Top(args) => commands::top::run(&session, &args).await,
             Command::Preflight => Box::pin(commands::preflight::run(&session)).await,
+            Command::Report(args) => Box::pin(commands::report::run(&session, &args)).await,
             Command::Completion(_) | Command::Complete(_) | Command::Version => Ok(()),
         }
     })

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{access, completion, customer, exec, logs, open, power, retained, rollout, status, top};
+use crate::commands::{access, completion, customer, exec, logs, open, power, report, retained, rollout, status, top};
 use crate::language::Language;
 use crate::output::{Colour, Format};
 
@@ -86,6 +86,8 @@ pub enum Command {
     Top(top::TopArgs),
     /// Say what the cluster needs, and what is wrong with the installation
     Preflight,
+    /// Write a bundle for whoever helps, without secrets
+    Report(report::ReportArgs),
     /// Print the completion of a shell
     Completion(completion::CompletionArgs),
     /// What kubectl asks while somebody types

@@ -9,6 +9,7 @@ pub mod open;
 pub mod pods;
 pub mod power;
 pub mod preflight;
+pub mod report;
 pub mod retained;
 pub mod rollout;
 pub mod status;

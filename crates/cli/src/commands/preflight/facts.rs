@@ -173,7 +173,7 @@ pub async fn look(session: &Session) -> Facts {
 }
 
 /// Why something was not seen, in a sentence. What is forbidden here is mostly the cluster's, of which no role of ours says anything.
-async fn why(session: &Session, asked: &Asked, error: Error) -> String {
+pub async fn why(session: &Session, asked: &Asked, error: Error) -> String {
     if matches!(&error, Error::Api(status) if status.code == 403) {
         let (verb, subject) = (asked.verb, asked.subject());
         return say!(session.language, "you may not {verb} {subject}", "您没有 {verb} {subject} 的权限");
@@ -223,6 +223,11 @@ async fn operators(session: &Session) -> Look<Vec<Operator>> {
         operators.push(Operator { held_until: lease.as_ref().and_then(held_until), ..operator });
     }
     Ok(operators)
+}
+
+/// The namespace whose environments an operator looks after.
+pub fn watches(deployment: &Deployment) -> Option<String> {
+    operator(deployment).0.watches
 }
 
 /// An operator as its Deployment tells, and the name of its Lease.

@@ -15,6 +15,7 @@ use crate::language::Language;
 use crate::output::{self, Table};
 use crate::say;
 use crate::session::Session;
+pub use facts::{watches, why};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
