@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod customers;
+mod look;
 mod power;
 mod retained;
 mod status;
