@@ -6,6 +6,7 @@ pub mod generate;
 pub mod image;
 pub mod provide;
 pub mod quickstart;
+pub mod release;
 pub mod sbom;
 pub mod test;
 pub mod up;
