@@ -51,6 +51,8 @@ enum Command {
     Image(commands::image::Args),
     /// Fetch or build every tool and image now.
     Provide(commands::provide::Args),
+    /// Write the archive of `kubectl odoo` for this machine.
+    Dist(commands::dist::Args),
     /// Steps of a release.
     Release(commands::release::Args),
     /// Measure the operator beside the Helm CLI, in a cluster of its own.
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Sbom(args) => commands::sbom::run(&args),
         Command::Image(args) => commands::image::run(&args),
         Command::Provide(args) => commands::provide::run(&args),
+        Command::Dist(args) => commands::dist::run(&args),
         Command::Release(args) => commands::release::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
     };

@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub mod bench;
+pub mod dist;
 pub mod down;
 pub mod generate;
 pub mod image;

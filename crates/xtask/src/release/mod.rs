@@ -6,6 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
+pub mod archive;
+pub mod krew;
+
 /// The charts, which are released together with the operator.
 const CHARTS: [&str; 2] = ["charts/odoofleet/Chart.yaml", "charts/odoo/Chart.yaml"];
 
@@ -22,6 +25,7 @@ struct Workspace {
 #[derive(Deserialize)]
 struct Package {
     version: String,
+    repository: String,
 }
 
 #[derive(Deserialize)]
@@ -34,8 +38,17 @@ struct Chart {
 
 /// The version of everything that is released.
 pub fn version(root: &Path) -> Result<String> {
+    Ok(package(root)?.version)
+}
+
+/// Where the project lives.
+pub fn repository(root: &Path) -> Result<String> {
+    Ok(package(root)?.repository)
+}
+
+fn package(root: &Path) -> Result<Package> {
     let manifest: Manifest = toml::from_str(&read(root, "Cargo.toml")?).context("Cargo.toml names no version")?;
-    Ok(manifest.workspace.package.version)
+    Ok(manifest.workspace.package)
 }
 
 /// Fails if the versions are not all `version`, or CHANGELOG.md has nothing dated of it.
@@ -116,7 +129,8 @@ mod tests {
             fs::write(folder.join("Chart.yaml"), format!("name: {chart}\nversion: 0.2.0\nappVersion: \"{app}\"\n"))
                 .unwrap();
         }
-        fs::write(root.path().join("Cargo.toml"), "[workspace.package]\nversion = \"0.2.0\"\n").unwrap();
+        fs::write(root.path().join("Cargo.toml"), "[workspace.package]\nversion = \"0.2.0\"\nrepository = \"x\"\n")
+            .unwrap();
         fs::write(root.path().join("CHANGELOG.md"), CHANGELOG).unwrap();
         fs::create_dir_all(root.path().join("e2e/kinds/released/0.2.0")).unwrap();
         check(root.path(), "0.2.0").unwrap();
