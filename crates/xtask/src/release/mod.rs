@@ -119,6 +119,34 @@ mod tests {
         assert_eq!(disagreements(&root, &version(&root).unwrap()).unwrap(), [""; 0]);
     }
 
+    /// As cargo-release does it: with regular expressions over lines.
+    #[test]
+    fn what_cargo_release_replaces_makes_a_release() {
+        let root = tempfile::tempdir().unwrap();
+        let manifest: toml::Table = toml::from_str(&read(&repo::root(), "crates/xtask/Cargo.toml").unwrap()).unwrap();
+        let replacements = manifest["package"]["metadata"]["release"]["pre-release-replacements"].as_array().unwrap();
+        for one in replacements {
+            let text = |key: &str| one[key].as_str().unwrap();
+            let file = text("file").strip_prefix("../../").unwrap();
+            let target = root.path().join(file);
+            fs::create_dir_all(target.parent().unwrap()).unwrap();
+            let before = read(root.path(), file).or_else(|_| read(&repo::root(), file)).unwrap();
+            let search = regex::RegexBuilder::new(text("search")).multi_line(true).build().unwrap();
+            assert_eq!(search.find_iter(&before).count(), 1, "{one:?}");
+            let replace = text("replace").replace("{{version}}", "9.8.7").replace("{{date}}", "2027-01-01");
+            fs::write(&target, search.replace_all(&before, replace.as_str()).as_bytes()).unwrap();
+        }
+        let cargo = read(&repo::root(), "Cargo.toml").unwrap();
+        let now = format!("\nversion = \"{}\"\n", version(&repo::root()).unwrap());
+        fs::write(root.path().join("Cargo.toml"), cargo.replacen(&now, "\nversion = \"9.8.7\"\n", 1)).unwrap();
+        fs::create_dir_all(root.path().join("e2e/kinds/released/9.8.7")).unwrap();
+        let unreleased = changelog(&repo::root()).unwrap().contains("## Unreleased\n\n#");
+        let checked = check(root.path(), "9.8.7");
+        // Right after a release nothing stands under Unreleased, and there is nothing to release.
+        assert_eq!(checked.is_ok(), unreleased, "{checked:?}");
+        assert!(changelog(root.path()).unwrap().contains("## Unreleased\n\n## 9.8.7 - 2027-01-01\n"));
+    }
+
     #[test]
     fn a_file_with_another_version_is_named() {
         let root = tempfile::tempdir().unwrap();

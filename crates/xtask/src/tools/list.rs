@@ -40,6 +40,9 @@ pub const REGISTRY: Tool = Tool { name: "registry", module: "registry", only: No
 /// Looks for code with known vulnerabilities that Go code calls.
 pub const GOVULNCHECK: Tool = Tool { name: "govulncheck", module: "govulncheck", only: None, files: &[] };
 
+/// Checks the workflows.
+pub const ACTIONLINT: Tool = Tool { name: "actionlint", module: "actionlint", only: None, files: &[] };
+
 /// What a control plane of ours needs.
 pub const CONTROL_PLANE: [Tool; 4] = control_plane(KUBERNETES);
 

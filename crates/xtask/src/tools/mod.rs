@@ -317,7 +317,9 @@ mod tests {
 
     #[test]
     fn every_tool_of_the_repository_has_a_version() {
-        for tool in [&[ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY, GOVULNCHECK][..], &REAL_NODE].concat() {
+        for tool in
+            [&[ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY, GOVULNCHECK, ACTIONLINT][..], &REAL_NODE].concat()
+        {
             let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
             let parsed = GoMod::parse(&fs::read_to_string(&file).unwrap());
             let package = tool.only.map_or_else(|| parsed.tools[0].clone(), str::to_owned);

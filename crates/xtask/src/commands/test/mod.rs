@@ -13,6 +13,7 @@ mod clean;
 mod first_run;
 mod steps;
 mod supply;
+mod workflows;
 
 use bench::Bench;
 
@@ -107,6 +108,7 @@ fn steps_of(part: Part) -> Vec<Step> {
         (Part::Unit, Step { title: "Go: config/ as Flux, Argo CD and Prometheus see it", run: steps::gitops }),
         (Part::Unit, Step { title: "Dependencies point one way", run: steps::arrows }),
         (Part::Unit, Step { title: "Generated files", run: steps::generated }),
+        (Part::Unit, Step { title: "Workflows: actionlint", run: workflows::check }),
         (Part::Unit, Step { title: "Kinds take what the last release stored", run: steps::compatible_kinds }),
         (Part::Unit, Step { title: "Supply chain: Rust", run: supply::rust }),
         (Part::Unit, Step { title: "Supply chain: Go", run: supply::go }),
