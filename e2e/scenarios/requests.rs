@@ -1,6 +1,7 @@
 //! What each act asks of the API server, and that what somebody has touched is put right all the same.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use e2e::{AuditEntry, Chart, Environment, World, counts};
 use jiff::Timestamp;
@@ -322,6 +323,16 @@ fn meddling(namespace: &str) -> [Value; 2] {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_webhook_makes_of_the_objects_brings_no_further_upgrade() -> Result {
     let world = World::start("meddled").await?;
+    // No webhook stands here: the API server meddles by itself, which it can in this version of its API since Kubernetes 1.36.
+    let known = world.kubectl(&["get", "--raw", "/apis/admissionregistration.k8s.io/v1"]).await?;
+    if !known.contains("mutatingadmissionpolicies") {
+        // Past the capture of the test harness: a skipped scenario must not look like one that passed.
+        writeln!(
+            std::io::stderr(),
+            "SKIPPED what a webhook makes of the objects: the API server has no MutatingAdmissionPolicy"
+        )?;
+        return Ok(());
+    }
     let policies = meddling(&world.namespace);
     for object in &policies {
         world.apply_any(object).await?;

@@ -2,6 +2,7 @@
 import access
 import admission
 import lifecycle
+import released
 import walls
 from lib import Api, kubeconfig
 
@@ -56,6 +57,7 @@ def run(checks, helm, kubectl, chart, folder):
     found = kubectl.ok("get", "crd", "--ignore-not-found", "-o", "name", *CRDS)
     if found:
         raise SystemExit(f"the cluster must be free of OdooFleet, but has {found.split()}")
+    released.run(checks, kubectl, chart)
     world = World(helm, kubectl, chart, folder)
     try:
         world.install()

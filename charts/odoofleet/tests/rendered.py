@@ -63,7 +63,8 @@ def deployment(checks, helm, chart):
     checks.that(container["resources"]["requests"] and container["resources"]["limits"], "resources")
     writable = {v["name"] for v in pod["volumes"] if "emptyDir" in v}
     checks.equal({m["mountPath"] for m in container["volumeMounts"] if m["name"] in writable}, {"/var/cache/odoofleet", "/tmp"}, "writable")
-    checks.equal(container["image"], "odoofleet/odoofleet:0.1.0", "image")
+    version = yaml.safe_load((chart / "Chart.yaml").read_text())["appVersion"]
+    checks.equal(container["image"], f"odoofleet/odoofleet:{version}", "image")
     checks.equal(one(objects, "Service")["spec"]["selector"], spec["selector"]["matchLabels"], "the Service selects the pod")
 
     digest = "sha256:" + "a" * 64

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod chart;
 mod cluster;
 mod commands;
+mod compat;
 mod environments;
 mod exec;
 mod http;
@@ -20,6 +21,7 @@ mod node;
 mod operator;
 mod pki;
 mod process;
+mod release;
 mod repo;
 mod supply;
 mod tools;
@@ -49,6 +51,10 @@ enum Command {
     Image(commands::image::Args),
     /// Fetch or build every tool and image now.
     Provide(commands::provide::Args),
+    /// Write the archive of `kubectl odoo` for this machine.
+    Dist(commands::dist::Args),
+    /// Steps of a release.
+    Release(commands::release::Args),
     /// Measure the operator beside the Helm CLI, in a cluster of its own.
     Bench(commands::bench::Args),
 }
@@ -62,6 +68,8 @@ fn main() -> ExitCode {
         Command::Sbom(args) => commands::sbom::run(&args),
         Command::Image(args) => commands::image::run(&args),
         Command::Provide(args) => commands::provide::run(&args),
+        Command::Dist(args) => commands::dist::run(&args),
+        Command::Release(args) => commands::release::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
     };
     match done {

@@ -1,11 +1,17 @@
 //! Which tools there are.
 
+use anyhow::{Result, bail};
+
 use super::Tool;
 
 /// The store of the control plane.
 pub const ETCD: Tool = Tool { name: "etcd", module: "etcd", only: None, files: &[] };
 /// API server, controller manager, scheduler and kubectl.
 pub const KUBERNETES: Tool = Tool { name: "kubernetes", module: "kubernetes", only: None, files: &[] };
+/// The same of the oldest minor version that is supported.
+const KUBERNETES_OLDEST: Tool = Tool { name: "kubernetes", module: "kubernetes-1.33", only: None, files: &[] };
+/// The minor versions that tests run on. The first is the one of `up` and of the real node.
+const MINORS: [(&str, Tool); 2] = [("1.36", KUBERNETES), ("1.33", KUBERNETES_OLDEST)];
 /// kubectl alone, for a cluster that exists already.
 pub const KUBECTL: Tool =
     Tool { name: "kubectl", module: "kubernetes", only: Some("k8s.io/kubernetes/cmd/kubectl"), files: &[] };
@@ -34,8 +40,29 @@ pub const REGISTRY: Tool = Tool { name: "registry", module: "registry", only: No
 /// Looks for code with known vulnerabilities that Go code calls.
 pub const GOVULNCHECK: Tool = Tool { name: "govulncheck", module: "govulncheck", only: None, files: &[] };
 
+/// Checks the workflows.
+pub const ACTIONLINT: Tool = Tool { name: "actionlint", module: "actionlint", only: None, files: &[] };
+
 /// What a control plane of ours needs.
-pub const CONTROL_PLANE: [Tool; 4] = [ETCD, KUBERNETES, HELM, KWOK];
+pub const CONTROL_PLANE: [Tool; 4] = control_plane(KUBERNETES);
+
+/// The same with one of the pinned Kubernetes.
+pub const fn control_plane(kubernetes: Tool) -> [Tool; 4] {
+    [ETCD, kubernetes, HELM, KWOK]
+}
+
+/// The Kubernetes of a minor version such as `1.33`.
+pub fn kubernetes(minor: &str) -> Result<Tool> {
+    match MINORS.iter().find(|(name, _)| *name == minor) {
+        Some((_, tool)) => Ok(*tool),
+        None => bail!("Kubernetes {minor:?} is not pinned in e2e/tools. There are {}", minors().join(" and ")),
+    }
+}
+
+/// The minor versions that are pinned.
+pub fn minors() -> Vec<&'static str> {
+    MINORS.iter().map(|(name, _)| *name).collect()
+}
 
 /// kubelet and kube-proxy, of the version of the control plane.
 pub const NODE: Tool = Tool { name: "node", module: "node", only: None, files: &[] };

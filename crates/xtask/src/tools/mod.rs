@@ -317,7 +317,9 @@ mod tests {
 
     #[test]
     fn every_tool_of_the_repository_has_a_version() {
-        for tool in [&[ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY, GOVULNCHECK][..], &REAL_NODE].concat() {
+        for tool in
+            [&[ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY, GOVULNCHECK, ACTIONLINT][..], &REAL_NODE].concat()
+        {
             let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
             let parsed = GoMod::parse(&fs::read_to_string(&file).unwrap());
             let package = tool.only.map_or_else(|| parsed.tools[0].clone(), str::to_owned);
@@ -325,14 +327,25 @@ mod tests {
         }
     }
 
+    fn kubernetes_of(tool: Tool) -> String {
+        let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
+        let parsed = GoMod::parse(&fs::read_to_string(file).unwrap());
+        parsed.provider("k8s.io/kubernetes/cmd/any").map(|(_, version)| version.to_owned()).unwrap()
+    }
+
     #[test]
     fn the_node_is_of_the_version_of_the_control_plane() {
-        let version = |tool: Tool| {
-            let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
-            let parsed = GoMod::parse(&fs::read_to_string(file).unwrap());
-            parsed.provider("k8s.io/kubernetes/cmd/any").map(|(_, version)| version.to_owned()).unwrap()
-        };
-        assert_eq!(version(NODE), version(KUBERNETES));
+        assert_eq!(kubernetes_of(NODE), kubernetes_of(KUBERNETES));
+    }
+
+    #[test]
+    fn a_minor_version_is_the_one_that_its_module_pins() {
+        for minor in minors() {
+            let version = kubernetes_of(kubernetes(minor).unwrap());
+            assert!(version.starts_with(&format!("v{minor}.")), "{minor}: {version}");
+        }
+        let error = kubernetes("1.2").err().unwrap().to_string();
+        assert_eq!(error, "Kubernetes \"1.2\" is not pinned in e2e/tools. There are 1.36 and 1.33");
     }
 
     #[test]

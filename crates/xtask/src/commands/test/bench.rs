@@ -22,14 +22,15 @@ pub struct Bench {
     with_cluster: bool,
     /// The scenarios to run, by a part of their names; all of them if there is none.
     pub only: Option<String>,
+    kubernetes: tools::Tool,
     cluster: Option<TestCluster>,
     skipped: Option<(String, String)>,
 }
 
 impl Bench {
     /// Nothing is started yet. Without a cluster, checks that could use one do with less.
-    pub fn new(with_cluster: bool, only: Option<String>) -> Self {
-        Self { with_cluster, only, cluster: None, skipped: None }
+    pub fn new(with_cluster: bool, only: Option<String>, kubernetes: tools::Tool) -> Self {
+        Self { with_cluster, only, kubernetes, cluster: None, skipped: None }
     }
 
     /// The shared cluster, if this run has one.
@@ -41,7 +42,7 @@ impl Bench {
     pub fn cluster(&mut self) -> Result<&Layout> {
         let cluster = match self.cluster.take() {
             Some(cluster) => cluster,
-            None => TestCluster::start(&tools::CONTROL_PLANE, None)?,
+            None => TestCluster::start(&tools::control_plane(self.kubernetes), None)?,
         };
         Ok(&self.cluster.insert(cluster).layout)
     }
@@ -51,7 +52,7 @@ impl Bench {
         if let Some(old) = self.cluster.take() {
             old.discard()?;
         }
-        let tools = [&tools::CONTROL_PLANE[..], &[tools::REGISTRY]].concat();
+        let tools = [&tools::control_plane(self.kubernetes)[..], &[tools::REGISTRY]].concat();
         Ok(&self.cluster.insert(TestCluster::start(&tools, None)?).layout)
     }
 

@@ -2,17 +2,18 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use console::style;
 
-use crate::ui;
+use crate::{tools, ui};
 
 mod bench;
 mod clean;
 mod first_run;
 mod steps;
 mod supply;
+mod workflows;
 
 use bench::Bench;
 
@@ -27,6 +28,9 @@ pub struct Args {
     /// Of `e2e` and `real`, only scenarios with this in their names.
     #[arg(value_name = "NAME")]
     only: Option<String>,
+    /// The minor version of the cluster's Kubernetes: one that e2e/tools pins. Default: the newest.
+    #[arg(long, value_name = "MINOR", env = "ODOOFLEET_KUBERNETES")]
+    kubernetes: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -53,7 +57,7 @@ struct Step {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let mut bench = Bench::new(args.part != Part::Unit, args.only.clone());
+    let mut bench = Bench::new(args.part != Part::Unit, args.only.clone(), kubernetes(args)?);
     let mut passed = 0;
     let mut skipped = Vec::new();
     for step in steps_of(args.part) {
@@ -84,6 +88,16 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+fn kubernetes(args: &Args) -> Result<tools::Tool> {
+    let Some(minor) = args.kubernetes.as_deref().filter(|minor| !minor.is_empty()) else {
+        return Ok(tools::KUBERNETES);
+    };
+    if args.part == Part::Real && minor != tools::minors()[0] {
+        bail!("the real node runs Kubernetes {} alone; leave out --kubernetes", tools::minors()[0]);
+    }
+    tools::kubernetes(minor)
+}
+
 fn steps_of(part: Part) -> Vec<Step> {
     let all = [
         (Part::Unit, Step { title: "Rust: format", run: steps::rust_format }),
@@ -94,6 +108,8 @@ fn steps_of(part: Part) -> Vec<Step> {
         (Part::Unit, Step { title: "Go: config/ as Flux, Argo CD and Prometheus see it", run: steps::gitops }),
         (Part::Unit, Step { title: "Dependencies point one way", run: steps::arrows }),
         (Part::Unit, Step { title: "Generated files", run: steps::generated }),
+        (Part::Unit, Step { title: "Workflows: actionlint", run: workflows::check }),
+        (Part::Unit, Step { title: "Kinds take what the last release stored", run: steps::compatible_kinds }),
         (Part::Unit, Step { title: "Supply chain: Rust", run: supply::rust }),
         (Part::Unit, Step { title: "Supply chain: Go", run: supply::go }),
         (Part::Unit, Step { title: "Supply chain: npm", run: supply::npm }),

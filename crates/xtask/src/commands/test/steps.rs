@@ -11,7 +11,7 @@ use super::bench::Bench;
 use crate::commands::generate;
 use crate::images::odoo;
 use crate::layout::Layout;
-use crate::{chart, exec, images, in_cluster, node, operator, repo, tools};
+use crate::{chart, compat, exec, images, in_cluster, node, operator, repo, tools};
 
 /// The Helm worker.
 const WORKER: &str = "crates/helm/worker";
@@ -83,6 +83,10 @@ pub fn arrows(_: &mut Bench) -> Result<()> {
 
 pub fn generated(_: &mut Bench) -> Result<()> {
     generate::check()
+}
+
+pub fn compatible_kinds(_: &mut Bench) -> Result<()> {
+    compat::check(&repo::root())
 }
 
 pub fn chart_lint(bench: &mut Bench) -> Result<()> {
