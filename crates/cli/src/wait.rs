@@ -9,6 +9,7 @@ use odoofleet_api::OdooEnvironment;
 
 use crate::failure::{Exit, Failure};
 use crate::output;
+use crate::reasons;
 use crate::say;
 use crate::session::{Asked, Session};
 
@@ -103,7 +104,12 @@ async fn watch(
                 failures = 0;
                 match progress(&environment) {
                     Progress::Done => return Ok(()),
-                    Progress::Failed(why) => return Err(Failure::new(Exit::Unhealthy, why)),
+                    Progress::Failed(why) => {
+                        let reason = environment.status.and_then(|status| status.reason);
+                        let explained = reason.and_then(|reason| reasons::explain(reason.as_str(), language));
+                        let hint = explained.map(|explanation| explanation.remedy.clone());
+                        return Err(Failure { hint, ..Failure::new(Exit::Unhealthy, why) });
+                    }
                     Progress::Going(what) => told.tell(&what),
                 }
             }

@@ -8,7 +8,7 @@ use odoofleet_api::Object;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::values::ValuePath;
+use crate::values::{Schema, ValuePath};
 
 /// Largest archive that is kept: a ConfigMap holds 1 MiB, base64 and metadata included.
 pub const MAX_ARCHIVE: usize = 700 * 1024;
@@ -75,6 +75,24 @@ pub const LOCKED_PATHS: &str = "odoofleet.dev/locked-paths";
 
 /// Annotation in `Chart.yaml`: value paths, joined by commas, whose change the chart's check pod tries before it replaces what runs.
 pub const CHECK_PATHS: &str = "odoofleet.dev/check-paths";
+
+/// Key of the ConfigMap under which an archive is kept.
+pub const ARCHIVE_KEY: &str = "chart.tgz";
+
+/// Name of the ConfigMap that keeps an archive of this sha256.
+pub fn archive_name(digest: &str) -> String {
+    format!("odoofleet-chart-{}", digest.chars().take(32).collect::<String>())
+}
+
+impl Chart {
+    /// The chart's own schema, compiled. Other charts' defaults and schemas are merged by Helm alone, so with them only Helm can judge.
+    pub fn own_schema(&self) -> Option<Schema> {
+        if self.has_dependencies {
+            return None;
+        }
+        self.schema.as_ref().and_then(|schema| Schema::compile(schema).ok())
+    }
+}
 
 #[derive(Deserialize)]
 struct Metadata {

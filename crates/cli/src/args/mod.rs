@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{access, completion, customer, exec, logs, open, power, report, retained, rollout, status, top};
+use crate::commands::{
+    access, completion, customer, exec, history, logs, open, power, report, retained, rollout, status, top, update,
+    upgrade, values,
+};
 use crate::language::Language;
 use crate::output::{Colour, Format};
 
@@ -68,6 +71,10 @@ pub enum Command {
     Suspend(customer::SuspendArgs),
     /// End a customer's suspension: what ran before starts again
     Resume(customer::ResumeArgs),
+    /// Pin an environment to a version of its template, or let it follow
+    Upgrade(upgrade::UpgradeArgs),
+    /// Move an environment's addons to another version, and update modules
+    Update(update::UpdateArgs),
     /// See and hold the rollout of a template's version
     #[command(subcommand)]
     Rollout(rollout::RolloutCommand),
@@ -76,6 +83,10 @@ pub enum Command {
     Retained(retained::RetainedCommand),
     /// Say what you, or somebody else, may do
     Access(access::AccessArgs),
+    /// Show what the operator did to an environment last
+    History(history::HistoryArgs),
+    /// See, set and check an environment's Helm values
+    Values(values::ValuesArgs),
     /// Open an environment's page in the browser
     Open(open::OpenArgs),
     /// Open a shell in a pod of Odoo

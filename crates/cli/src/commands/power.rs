@@ -208,7 +208,7 @@ fn web_pods(applications: &[ObjectMeta]) -> Option<i32> {
 }
 
 /// The reason for which the customer's state holds an environment down, whatever its replicas are.
-fn stopped_by_customer(environment: &OdooEnvironment) -> Option<&Reason> {
+pub fn stopped_by_customer(environment: &OdooEnvironment) -> Option<&Reason> {
     let reason = environment.status.as_ref()?.reason.as_ref()?;
     let by_customer =
         matches!(reason, Reason::CustomerSuspended | Reason::CustomerExpired | Reason::CustomerTerminated);
@@ -223,7 +223,7 @@ fn held_down(language: Language, name: &str, reason: &Reason) -> Failure {
 }
 
 /// What the operator says of an environment as its spec is now; nothing before it has seen it.
-fn told(environment: &OdooEnvironment) -> String {
+pub fn told(environment: &OdooEnvironment) -> String {
     if !is_observed(environment) {
         return String::new();
     }
@@ -233,12 +233,13 @@ fn told(environment: &OdooEnvironment) -> String {
 }
 
 /// Whether what the status says is about the spec as it is now.
-fn is_observed(environment: &OdooEnvironment) -> bool {
+pub fn is_observed(environment: &OdooEnvironment) -> bool {
     let observed = environment.status.as_ref().and_then(|status| status.observed_generation);
     observed.is_some() && observed == environment.metadata.generation
 }
 
-fn is_true(environment: &OdooEnvironment, type_: ConditionType) -> bool {
+/// Whether the operator says that a condition is true.
+pub fn is_true(environment: &OdooEnvironment, type_: ConditionType) -> bool {
     let conditions = environment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     find(conditions, type_).is_some_and(|condition| condition.status == "True")
 }

@@ -29,6 +29,8 @@ pub type Digests = Vec<(String, String)>;
 
 /// The values of an environment, and what decides over them.
 pub struct Values {
+    /// The layers of which they are made.
+    pub layers: Layers,
     /// Final values; what Secrets and ConfigMaps feed is empty.
     pub composed: Object,
     /// What Secrets and ConfigMaps feed.
@@ -44,6 +46,18 @@ pub struct Values {
 impl Values {
     /// Composes the layers, and refuses what contradicts the template or the schema.
     pub fn compose(
+        spec: &OdooEnvironmentSpec,
+        version: &VersionView,
+        inputs: &Inputs,
+        references: &References,
+    ) -> Result<Self, Finding> {
+        let values = Self::layered(spec, version, inputs, references)?;
+        values.check_schema(version)?;
+        Ok(values)
+    }
+
+    /// The same without asking the schema.
+    pub fn layered(
         spec: &OdooEnvironmentSpec,
         version: &VersionView,
         inputs: &Inputs,
@@ -70,10 +84,19 @@ impl Values {
         layers.push(Layer::Environment, spec.values.clone());
         layers.set(Layer::ValuesFrom, fed_places).map_err(invalid)?;
         layers.set(Layer::Input, bound_places).map_err(invalid)?;
-        check_schema(version, &layers, &fed)?;
         let composed = layers.over_chart();
         let check = check_digest(&bound, &version.chart.check_paths, &composed, &content.odoo_version);
-        Ok(Self { composed, fed, fed_digests, live_paths: content.live_paths(), check })
+        Ok(Self { layers, composed, fed, fed_digests, live_paths: content.live_paths(), check })
+    }
+
+    /// Refuses what breaks the schema.
+    pub fn check_schema(&self, version: &VersionView) -> Result<(), Finding> {
+        let Some(schema) = &version.schema else { return Ok(()) };
+        let unknown: Vec<ValuePath> = self.fed.iter().map(|value| value.to.clone()).collect();
+        match told_violations(&schema.check(&self.layers, &unknown)) {
+            Some(told) => Err(Finding::new(Reason::SchemaViolation, told)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -129,22 +152,17 @@ fn check_bound(version: &VersionView, inputs: &Inputs) -> Result<(), Finding> {
 fn fed_values(spec: &OdooEnvironmentSpec, references: &References) -> Result<(Vec<FedValue>, Digests), Finding> {
     let (mut fed, mut digests) = (Vec::new(), Vec::new());
     for from in &spec.values_from {
-        let (kind, key) = match (&from.secret_key_ref, &from.config_map_key_ref) {
-            (Some(key), None) => (ObjectKind::Secret, key),
-            (None, Some(key)) => (ObjectKind::ConfigMap, key),
-            _ => {
-                return Err(Finding::new(
-                    Reason::InvalidSpec,
-                    "spec.valuesFrom needs exactly one of secretKeyRef and configMapKeyRef",
-                ));
-            }
+        let [(object, key)] = &ObjectName::of_value(from)[..] else {
+            return Err(Finding::new(
+                Reason::InvalidSpec,
+                "spec.valuesFrom needs exactly one of secretKeyRef and configMapKeyRef",
+            ));
         };
-        let object = ObjectName { kind, name: key.name.clone() };
-        let digest = references.key_digest(&object, &key.key)?.to_owned();
+        let digest = references.key_digest(object, key)?.to_owned();
         let to = ValuePath::parse(&from.target_path)
             .map_err(|error| Finding::new(Reason::InvalidSpec, format!("spec.valuesFrom: {error}")))?;
         digests.push((to.to_string(), digest));
-        fed.push(FedValue { to, object, key: key.key.clone() });
+        fed.push(FedValue { to, object: object.clone(), key: (*key).to_owned() });
     }
     Ok((fed, digests))
 }
@@ -168,15 +186,6 @@ fn passwords(
         fed.push((FedValue { to: item.to.clone(), object, key: password.key.to_owned() }, digest));
     }
     Ok(fed)
-}
-
-fn check_schema(version: &VersionView, layers: &Layers, fed: &[FedValue]) -> Result<(), Finding> {
-    let Some(schema) = &version.schema else { return Ok(()) };
-    let unknown: Vec<ValuePath> = fed.iter().map(|value| value.to.clone()).collect();
-    match told_violations(&schema.check(layers, &unknown)) {
-        Some(told) => Err(Finding::new(Reason::SchemaViolation, told)),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod life;
 mod missing;
 pub mod operation;
 mod pod_reports;
+pub mod preview;
 pub mod references;
 mod restart;
 pub mod scaling;

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use odoofleet_api::OdooEnvironment;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::customer::{CustomerPhase, CustomerStop};
-use odoofleet_api::environment::{OdooEnvironmentSpec, Stage};
-use odoofleet_api::labels;
+use odoofleet_api::environment::{OdooEnvironmentSpec, OdooEnvironmentStatus, Stage, ValueFrom};
 use odoofleet_api::names::{CustomerName, NameError, ReleaseName};
+use odoofleet_api::{OdooCustomer, OdooEnvironment, labels};
 
 use crate::chart::Chart;
 use crate::finding::Finding;
@@ -72,6 +71,57 @@ pub struct HeldVersion {
     pub postgres_major: Option<i32>,
 }
 
+impl CustomerView {
+    /// What counts of it.
+    pub fn of(customer: &OdooCustomer) -> Self {
+        let status = customer.status.clone().unwrap_or_default();
+        let name = || customer.metadata.name.clone().unwrap_or_default();
+        Self {
+            id: customer.spec.id.clone().unwrap_or_else(name),
+            phase: status.phase,
+            stop: status.stop,
+            max_environments: customer.spec.limits.as_ref().and_then(|limits| limits.environments),
+            domains: customer.spec.domains.clone(),
+            is_deleting: customer.metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+impl HeldVersion {
+    /// What the release of an environment holds; none if it has none.
+    pub fn of(status: &OdooEnvironmentStatus) -> Option<Self> {
+        status.release.as_ref()?;
+        Some(Self { odoo_version: status.odoo_version.clone(), postgres_major: status.postgres_major })
+    }
+
+    /// Changes of a major version that another version brings, such as (`Odoo`, `17.0→18.0`), and that nobody has confirmed. A
+    /// confirmation names the change; several are joined by commas, and `->` is as good as the arrow.
+    pub fn unconfirmed(
+        &self,
+        odoo_version: &str,
+        postgres_major: Option<i32>,
+        confirmation: Option<&str>,
+    ) -> Vec<(&'static str, String)> {
+        let mut changes = Vec::new();
+        if let Some(old) = self.odoo_version.as_ref().filter(|old| major(old) != major(odoo_version)) {
+            changes.push(("Odoo", format!("{old}→{odoo_version}")));
+        }
+        if let (Some(old), Some(new)) = (self.postgres_major, postgres_major)
+            && old != new
+        {
+            changes.push(("PostgreSQL", format!("{old}→{new}")));
+        }
+        let confirmation = confirmation.unwrap_or_default().replace("->", "→");
+        let confirmed: Vec<&str> = confirmation.split(',').map(str::trim).collect();
+        changes.retain(|(_, change)| !confirmed.contains(&change.as_str()));
+        changes
+    }
+}
+
+fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or(version)
+}
+
 /// A template version, ready for use.
 #[derive(Clone)]
 pub struct VersionView {
@@ -89,6 +139,25 @@ pub struct VersionView {
     pub waits_for: Option<String>,
 }
 
+impl VersionView {
+    /// A version with its chart, as it was read.
+    pub fn new(template: String, content: VersionContent, chart: Chart) -> Self {
+        let own = content.values_schema.as_ref();
+        let schema = match own {
+            Some(schema) => Schema::compile(&serde_json::Value::Object(schema.clone())).ok(),
+            None => chart.own_schema(),
+        };
+        Self {
+            template,
+            digest: content.digest(),
+            content: Arc::new(content),
+            chart: Arc::new(chart),
+            schema: schema.map(Arc::new),
+            waits_for: None,
+        }
+    }
+}
+
 /// Kind and name of a Secret or ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
@@ -96,6 +165,15 @@ pub struct ObjectName {
     pub kind: ObjectKind,
     /// Name.
     pub name: String,
+}
+
+impl ObjectName {
+    /// Objects and keys that one entry of `spec.valuesFrom` names: exactly one, where the API server has checked it.
+    pub fn of_value(from: &ValueFrom) -> Vec<(Self, &str)> {
+        let secret = from.secret_key_ref.iter().map(|key| (ObjectKind::Secret, key));
+        let map = from.config_map_key_ref.iter().map(|key| (ObjectKind::ConfigMap, key));
+        secret.chain(map).map(|(kind, key)| (Self { kind, name: key.name.clone() }, key.key.as_str())).collect()
+    }
 }
 
 /// A kind that can be referred to.
@@ -204,12 +282,7 @@ pub fn named_objects(spec: &OdooEnvironmentSpec) -> Vec<ObjectName> {
     let secret = |name: &String| ObjectName { kind: ObjectKind::Secret, name: name.clone() };
     let mut objects: Vec<ObjectName> = Vec::new();
     for from in &spec.values_from {
-        objects.extend(from.secret_key_ref.iter().map(|key| secret(&key.name)));
-        objects.extend(
-            from.config_map_key_ref
-                .iter()
-                .map(|key| ObjectName { kind: ObjectKind::ConfigMap, name: key.name.clone() }),
-        );
+        objects.extend(ObjectName::of_value(from).into_iter().map(|(object, _)| object));
     }
     objects.extend(spec.master_password_secret_ref.iter().map(|reference| secret(&reference.name)));
     let bootstrap = spec.bootstrap.iter().filter_map(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());

@@ -3,6 +3,7 @@
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::{OdooEnvironmentSpec, Stage};
 use odoofleet_api::names::{CustomerName, MAX_OBJECT_NAME, ReleaseName};
+use odoofleet_api::template::LocalReference;
 use odoofleet_api::{Object, OdooEnvironment, labels};
 use serde_json::json;
 
@@ -101,21 +102,8 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
 
     let (replicas, overlay) = effective_replicas(spec, customer);
     let generated_secret = generated_secret(&release);
-    let master =
-        spec.master_password_secret_ref.as_ref().map_or(generated_secret.as_str(), |reference| reference.name.as_str());
-    let administrator = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());
     let allowed_git_hosts = git::hosts(&references.allowed_git_hosts);
-    let context = InputContext {
-        customer_id: &customer.id,
-        release: &release,
-        master_password_secret: master,
-        database_secret: &generated_secret,
-        administrator_secret: administrator.map_or(generated_secret.as_str(), |reference| reference.name.as_str()),
-        allowed_git_hosts: &allowed_git_hosts,
-        odoo_version: &version.content.odoo_version,
-        postgres_major: version.content.postgres_major,
-    };
-    let inputs = Inputs::new(spec, replicas, &context);
+    let inputs = inputs(spec, &customer.id, &release, replicas, &version, &allowed_git_hosts);
     let values = Values::compose(spec, &version, &inputs, references)?;
     Ok(Validated {
         namespace: references.namespace.clone(),
@@ -139,6 +127,31 @@ pub fn validate(environment: &OdooEnvironment, references: &References) -> Resul
         allow_data_loss: annotation(environment, labels::ALLOW_DATA_LOSS),
         version,
     })
+}
+
+/// The standard inputs of an environment.
+pub(super) fn inputs(
+    spec: &OdooEnvironmentSpec,
+    customer_id: &str,
+    release: &ReleaseName,
+    replicas: i32,
+    version: &VersionView,
+    allowed_git_hosts: &[String],
+) -> Inputs {
+    let generated = generated_secret(release);
+    let administrator = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.admin_password_secret_ref.as_ref());
+    let named = |reference: Option<&LocalReference>| reference.map_or(generated.clone(), |own| own.name.clone());
+    let context = InputContext {
+        customer_id,
+        release,
+        master_password_secret: &named(spec.master_password_secret_ref.as_ref()),
+        database_secret: &generated,
+        administrator_secret: &named(administrator),
+        allowed_git_hosts,
+        odoo_version: &version.content.odoo_version,
+        postgres_major: version.content.postgres_major,
+    };
+    Inputs::new(spec, replicas, &context)
 }
 
 fn annotation(environment: &OdooEnvironment, key: &str) -> Option<String> {
@@ -184,20 +197,10 @@ fn check_major(
     version: &VersionView,
 ) -> Result<(), Finding> {
     let Some(held) = held else { return Ok(()) };
-    let confirmed = annotation(environment, labels::MAJOR_UPGRADE).map(|text| text.replace("->", "→"));
-    let mut changes = Vec::new();
-    if let Some(old) = held.odoo_version.as_ref().filter(|old| major(old) != major(&version.content.odoo_version)) {
-        changes.push(("Odoo", format!("{old}→{}", version.content.odoo_version)));
-    }
-    if let (Some(old), Some(new)) = (held.postgres_major, version.content.postgres_major)
-        && old != new
-    {
-        changes.push(("PostgreSQL", format!("{old}→{new}")));
-    }
-    let confirmations: Vec<&str> = confirmed.iter().flat_map(|text| text.split(',')).map(str::trim).collect();
-    let Some((what, change)) = changes.into_iter().find(|(_, change)| !confirmations.contains(&change.as_str())) else {
-        return Ok(());
-    };
+    let confirmation = annotation(environment, labels::MAJOR_UPGRADE);
+    let content = &version.content;
+    let open = held.unconfirmed(&content.odoo_version, content.postgres_major, confirmation.as_deref());
+    let Some((what, change)) = open.into_iter().next() else { return Ok(()) };
     let name = environment.metadata.name.as_deref().unwrap_or_default();
     Err(Finding::new(
         Reason::MajorUpgradeNotConfirmed,
@@ -207,10 +210,6 @@ fn check_major(
             labels::MAJOR_UPGRADE
         ),
     ))
-}
-
-fn major(version: &str) -> &str {
-    version.split('.').next().unwrap_or(version)
 }
 
 /// Pods of the web part that shall run now, and why that is less than the spec wishes for.

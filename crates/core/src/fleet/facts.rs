@@ -13,7 +13,7 @@ use crate::customer::applies_to;
 use crate::environment::brake::Cause;
 use crate::environment::facts::GeneratedSecret;
 use crate::environment::references::{
-    ObjectKind, ObjectName, ReferencedObject, References, VersionView, named_objects, names,
+    HeldVersion, ObjectKind, ObjectName, ReferencedObject, References, VersionView, named_objects, names,
 };
 use crate::environment::validate::generated_secret;
 use crate::environment::{BrakeHold, Facts, scaling};
@@ -105,7 +105,7 @@ impl Fleet {
         let limited = customer_view.as_ref().is_some_and(|customer| customer.max_environments.is_some());
         let references = References {
             version,
-            held: Self::held_version(&status),
+            held: HeldVersion::of(&status),
             release: history.newest().map(|newest| newest.ownership.clone()),
             objects,
             rivals: self.rivals(&fact),

@@ -8,25 +8,14 @@ use odoofleet_api::environment::{Action, OdooEnvironmentStatus, Placement};
 
 use super::{EnvironmentFact, Fleet, Kind};
 use crate::environment::claims::{is_own_name, may_use};
-use crate::environment::references::{
-    CustomerView, HeldVersion, ObjectName, ReferencedObject, Rival, hosts, is_older, names,
-};
+use crate::environment::references::{CustomerView, ObjectName, ReferencedObject, Rival, hosts, is_older, names};
 use crate::finding::Finding;
 use crate::template::{StopPlan, StoredVersion, place, rollout_is_paused};
 
 impl Fleet {
     /// What counts of a customer.
     pub(super) fn customer_view(&self, name: &str) -> Option<CustomerView> {
-        let customer = self.customers.get(name)?;
-        let status = customer.status.clone().unwrap_or_default();
-        Some(CustomerView {
-            id: customer.spec.id.clone().unwrap_or_else(|| name.to_owned()),
-            phase: status.phase,
-            stop: status.stop,
-            max_environments: customer.spec.limits.as_ref().and_then(|limits| limits.environments),
-            domains: customer.spec.domains.clone(),
-            is_deleting: customer.metadata.deletion_timestamp.is_some(),
-        })
+        self.customers.get(name).map(|customer| CustomerView::of(customer))
     }
 
     /// The version that an environment should hold now, and why a newer one has not come yet.
@@ -131,12 +120,6 @@ impl Fleet {
             (Some(held), Ok((_, release))) => held.content.stop_plan(&release),
             _ => StopPlan::default(),
         }
-    }
-
-    /// The major versions that a release holds.
-    pub(super) fn held_version(status: &OdooEnvironmentStatus) -> Option<HeldVersion> {
-        status.release.as_ref()?;
-        Some(HeldVersion { odoo_version: status.odoo_version.clone(), postgres_major: status.postgres_major })
     }
 
     /// Objects that an environment names, as far as a watch sees them.

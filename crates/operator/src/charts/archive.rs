@@ -8,16 +8,10 @@ use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::core::ObjectMeta;
 use kube::{Api, ResourceExt};
 use odoofleet_api::labels;
+use odoofleet_core::chart::{ARCHIVE_KEY, archive_name};
 use odoofleet_core::digest;
 
 use super::LoadError;
-
-const KEY: &str = "chart.tgz";
-
-/// Name of the ConfigMap that keeps an archive.
-pub fn archive_name(digest: &str) -> String {
-    format!("odoofleet-chart-{}", digest.chars().take(32).collect::<String>())
-}
 
 /// Keeps an archive, unless it is kept already.
 pub async fn keep(api: &Api<ConfigMap>, digest: &str, archive: &[u8]) -> kube::Result<()> {
@@ -29,7 +23,7 @@ pub async fn keep(api: &Api<ConfigMap>, digest: &str, archive: &[u8]) -> kube::R
             ..ObjectMeta::default()
         },
         immutable: Some(true),
-        binary_data: Some(BTreeMap::from([(KEY.to_owned(), ByteString(archive.to_vec()))])),
+        binary_data: Some(BTreeMap::from([(ARCHIVE_KEY.to_owned(), ByteString(archive.to_vec()))])),
         ..ConfigMap::default()
     };
     let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PostParams::default() };
@@ -43,7 +37,7 @@ pub async fn keep(api: &Api<ConfigMap>, digest: &str, archive: &[u8]) -> kube::R
 pub async fn read(api: &Api<ConfigMap>, digest: &str) -> Result<Vec<u8>, LoadError> {
     let found = api.get_opt(&archive_name(digest)).await;
     let map = found.map_err(|source| LoadError::Api { digest: digest.to_owned(), source })?;
-    let archive = map.and_then(|map| map.binary_data?.remove(KEY)).map(|bytes| bytes.0);
+    let archive = map.and_then(|map| map.binary_data?.remove(ARCHIVE_KEY)).map(|bytes| bytes.0);
     archive.filter(|archive| digest::hex(archive) == digest).ok_or_else(|| LoadError::Missing(digest.to_owned()))
 }
 

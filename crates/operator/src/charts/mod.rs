@@ -119,7 +119,7 @@ impl ChartStore {
     pub async fn take_in(&self, digest: &str, archive: &[u8]) -> Result<LoadedChart, LoadError> {
         let chart = chart::read(archive)?;
         self.write(&self.path(digest), archive).await?;
-        let loaded = LoadedChart { schema: own_schema(&chart), chart: Arc::new(chart) };
+        let loaded = LoadedChart { schema: chart.own_schema().map(Arc::new), chart: Arc::new(chart) };
         self.loaded.lock().insert(digest.to_owned(), loaded.clone());
         Ok(loaded)
     }
@@ -158,14 +158,6 @@ impl ChartStore {
         tokio::fs::write(&draft, archive).await.map_err(error)?;
         tokio::fs::rename(&draft, path).await.map_err(error)
     }
-}
-
-/// Other charts' defaults and schemas are merged by Helm alone, so with them only Helm can judge.
-fn own_schema(chart: &Chart) -> Option<Arc<Schema>> {
-    if chart.has_dependencies {
-        return None;
-    }
-    chart.schema.as_ref().and_then(|schema| Schema::compile(schema).ok()).map(Arc::new)
 }
 
 #[cfg(test)]
