@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::Result;
 
 /// What stands in the README, of what only a release brings.
-const CHART: &str = "oci://ghcr.io/odoofleet/charts/odoofleet";
+const CHART: &str = "oci://ghcr.io/odoofleet/odoofleet/charts/odoofleet";
 const FIRST: &str = "https://raw.githubusercontent.com/odoofleet/odoofleet/main/examples/first.yaml";
 /// Where a person without a wish of their own has environments.
 const NAMESPACE: &str = "odoo";
