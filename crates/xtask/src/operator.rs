@@ -66,7 +66,7 @@ pub fn executable(messages: &str, target: &str) -> Option<PathBuf> {
 /// Builds the worker, and returns where it lies.
 pub fn build_worker() -> Result<PathBuf> {
     // Always the same place: Go links again only if something changed.
-    let target = repo::dev().join("build").join(WORKER);
+    let target = repo::path(".dev/build").join(WORKER);
     exec::output(&mut worker_build(&target))?;
     Ok(target)
 }
