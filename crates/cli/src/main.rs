@@ -39,6 +39,7 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
         match cli.command {
             Command::Completion(args) => return commands::completion::run(&args, language),
             Command::Complete(args) => return commands::completion::complete(&args, language).await,
+            Command::New(command) => return Box::pin(commands::new::run(&cli.global, &command, language)).await,
             Command::Version => return commands::version::run(&cli.global, language).await,
             _ => {}
         }
@@ -62,9 +63,10 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Shell(args) => commands::exec::shell(&session, &args).await,
             Command::Psql(args) => commands::exec::psql(&session, &args).await,
             Command::Top(args) => commands::top::run(&session, &args).await,
+            Command::Export(args) => commands::export::run(&session, &args).await,
             Command::Preflight => Box::pin(commands::preflight::run(&session)).await,
             Command::Report(args) => Box::pin(commands::report::run(&session, &args)).await,
-            Command::Completion(_) | Command::Complete(_) | Command::Version => Ok(()),
+            Command::New(_) | Command::Completion(_) | Command::Complete(_) | Command::Version => Ok(()),
         }
     })
 }

@@ -1,6 +1,7 @@
 //! `kubectl odoo`, typed as people type it.
 
 mod bad_input;
+mod change;
 mod customers;
 mod look;
 mod power;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    access, completion, customer, exec, history, logs, open, power, report, retained, rollout, status, top, update,
-    upgrade, values,
+    access, completion, customer, exec, export, history, logs, new, open, power, report, retained, rollout, status,
+    top, update, upgrade, values,
 };
 use crate::language::Language;
 use crate::output::{Colour, Format};
@@ -87,6 +87,9 @@ pub enum Command {
     History(history::HistoryArgs),
     /// See, set and check an environment's Helm values
     Values(values::ValuesArgs),
+    /// Write a new customer, environment or template, from flags or from answers
+    #[command(subcommand)]
+    New(new::NewCommand),
     /// Open an environment's page in the browser
     Open(open::OpenArgs),
     /// Open a shell in a pod of Odoo
@@ -95,6 +98,8 @@ pub enum Command {
     Psql(exec::PsqlArgs),
     /// Show the CPU and memory that environments take
     Top(top::TopArgs),
+    /// Write objects as Git should hold them
+    Export(export::ExportArgs),
     /// Say what the cluster needs, and what is wrong with the installation
     Preflight,
     /// Write a bundle for whoever helps, without secrets
