@@ -133,11 +133,12 @@ async fn watch(
 /// What was told last: a line that changes on a terminal, a line for each change elsewhere.
 struct Told {
     bar: Option<ProgressBar>,
+    nothing: String,
     last: std::cell::RefCell<String>,
 }
 
 impl Told {
-    /// Nothing was told yet; `nothing` says so, should it stay so.
+    /// Nothing was told yet; `nothing` says so in the operator's place.
     fn new(nothing: String) -> Self {
         let live = console::Term::stderr().is_term();
         let bar = live.then(|| {
@@ -146,11 +147,12 @@ impl Told {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, last: nothing.into() }
+        Self { bar, nothing, last: std::cell::RefCell::default() }
     }
 
     fn tell(&self, what: &str) {
-        if what.is_empty() || self.last.borrow().as_str() == what {
+        let what = if what.is_empty() { self.nothing.as_str() } else { what };
+        if self.last.borrow().as_str() == what {
             return;
         }
         what.clone_into(&mut self.last.borrow_mut());
@@ -161,7 +163,7 @@ impl Told {
     }
 
     fn last(&self) -> String {
-        self.last.borrow().clone()
+        Some(self.last.borrow().clone()).filter(|last| !last.is_empty()).unwrap_or_else(|| self.nothing.clone())
     }
 }
 

@@ -103,7 +103,7 @@ async fn ctrl_c_ends_the_waiting_and_nothing_else() -> Result {
     let mut waiting = operator.begin(&["start", "acme-prod", "--wait", "--timeout", "1h"])?;
     let mut told = BufReader::new(waiting.stderr.take().expect("is piped")).lines();
     // It waits when it has told the first thing that the operator says.
-    told.next_line().await?;
+    tokio::time::timeout(world.patience, told.next_line()).await??;
     let pid = waiting.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).expect("runs");
     kill_process(pid, Signal::INT)?;
     let status = tokio::time::timeout(world.patience, waiting.wait()).await??;
