@@ -133,3 +133,24 @@ pub fn command(language: Language) -> clap::Command {
         Language::Chinese => chinese::translated(command),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_stands_in_both_documents() {
+        let documents = [include_str!("../../../../docs/cli.md"), include_str!("../../../../docs/cli.zh.md")];
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = command.get_name();
+            for document in documents {
+                let told = document.lines().filter(|line| line.starts_with("| `"));
+                let stands = told.clone().any(|line| {
+                    let cell = line.split(" | ").next().unwrap_or_default();
+                    cell.split('`').any(|code| code.split([' ', '|', '\\']).any(|word| word == name))
+                });
+                assert!(stands, "{name} is in no row of {}", &document[..40]);
+            }
+        }
+    }
+}
