@@ -29,9 +29,7 @@ const RELEASE: &str = "PRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\nNAME=\"Debi
     VERSION=\"13 (trixie)\"\nVERSION_CODENAME=trixie\nHOME_URL=\"https://www.debian.org/\"\n";
 /// Which files, in which version.
 const LOCK: &str = "crates/xtask/src/image/base.lock";
-/// Where packages are fetched; what the lock names is checked by its digest.
-const MIRROR: &str = "http://debian.mirror.example";
-/// Names another place.
+/// Where packages are fetched, if not where this machine's own come from; what the lock names is checked by its digest.
 const MIRROR_VARIABLE: &str = "ODOOFLEET_DEBIAN_MIRROR";
 /// Keeps what has left the mirrors.
 const SNAPSHOT: &str = "http://snapshot.debian.org/archive";
@@ -95,9 +93,27 @@ impl std::fmt::Display for Lock {
 }
 
 /// Where a package may be, in the order in which is asked.
-fn places(mirror: &str, taken: &str, path: &str) -> [String; 2] {
+fn places(mirror: Option<&str>, taken: &str, path: &str) -> Vec<String> {
     let (archive, file) = path.split_once('/').unwrap_or(("debian", path));
-    [format!("{}/{path}", mirror.trim_end_matches('/')), format!("{SNAPSHOT}/{archive}/{taken}/{file}")]
+    let mirror = mirror.map(|mirror| format!("{}/{path}", mirror.trim_end_matches('/')));
+    mirror.into_iter().chain([format!("{SNAPSHOT}/{archive}/{taken}/{file}")]).collect()
+}
+
+/// A mirror of Debian: the one that is named, else that of this machine's apt, where the machine is Debian.
+fn mirror() -> Option<String> {
+    let named = std::env::var(MIRROR_VARIABLE).ok().filter(|mirror| !mirror.is_empty());
+    named.or_else(|| {
+        let mut apt = Command::new("apt-get");
+        let sites = exec::output(apt.args(["indextargets", "--format", "$(SITE)", "Created-By: Packages"])).ok()?;
+        debian(&sites).map(str::to_owned)
+    })
+}
+
+/// The first of apt's sites that is an archive of Debian, without the archive's name.
+fn debian(sites: &str) -> Option<&str> {
+    sites
+        .lines()
+        .find_map(|site| site.trim_end_matches('/').strip_suffix("/debian").filter(|site| site.starts_with("http")))
 }
 
 /// The base of an image.
@@ -179,9 +195,8 @@ fn fetched(taken: &str, package: &Locked) -> Result<PathBuf> {
     if file.is_file() {
         return Ok(file);
     }
-    let mirror = std::env::var(MIRROR_VARIABLE).ok().filter(|mirror| !mirror.is_empty());
     let mut refused = Vec::new();
-    for place in places(mirror.as_deref().unwrap_or(MIRROR), taken, &package.path) {
+    for place in places(mirror().as_deref(), taken, &package.path) {
         match fetch(&place, &package.sha256, &file) {
             Ok(()) => return Ok(file),
             Err(error) => refused.push(format!("{place}: {error:#}")),
@@ -209,7 +224,8 @@ fn fetch(url: &str, sha256: &str, into: &Path) -> Result<()> {
 /// Asks apt for the newest packages and writes the lock.
 pub fn renew() -> Result<()> {
     let dir = tempfile::tempdir().context("no temporary folder")?;
-    let mirror = std::env::var(MIRROR_VARIABLE).unwrap_or_else(|_| MIRROR.to_owned());
+    let mirror =
+        mirror().ok_or_else(|| anyhow!("this machine knows no mirror of Debian: name one with {MIRROR_VARIABLE}"))?;
     let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
     let source = |archive: &str, suites: &str| {
         format!("Types: deb\nURIs: {mirror}/{archive}\nSuites: {suites}\nComponents: main\nSigned-By: {keys}\n\n")
@@ -290,12 +306,20 @@ mod tests {
     #[test]
     fn what_has_left_the_mirrors_is_looked_for_in_the_snapshots() {
         assert_eq!(
-            places("http://mirror.example/", "20261128T000000Z", "debian-security/pool/x.deb"),
+            places(Some("http://mirror.example/"), "20261128T000000Z", "debian-security/pool/x.deb"),
             [
                 "http://mirror.example/debian-security/pool/x.deb",
                 "http://snapshot.debian.org/archive/debian-security/20261128T000000Z/pool/x.deb"
             ]
         );
+    }
+
+    #[test]
+    fn the_mirror_is_that_of_a_machine_which_is_debian() {
+        let sites = "http://other.example/security\nhttp://mirror.example/debian/\nhttp://third.example/debian\n";
+        assert_eq!(debian(sites), Some("http://mirror.example"));
+        assert_eq!(debian("http://mirror.example/ubuntu\nfile:/srv/debian\n"), None);
+        assert_eq!(places(None, "20261128T000000Z", "debian/x.deb").len(), 1);
     }
 
     #[test]
