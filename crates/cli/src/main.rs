@@ -3,6 +3,8 @@
 mod args;
 mod commands;
 mod failure;
+#[cfg(test)]
+mod fixtures;
 mod git_owner;
 mod language;
 mod output;

@@ -11,6 +11,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::{Api, Client, Config, Error, Resource};
 use odoofleet_api::GROUP;
+use odoofleet_core::error::chain;
 use serde::de::DeserializeOwned;
 
 use crate::args::Global;
@@ -392,20 +393,6 @@ fn broken_kubeconfig(language: Language, error: &KubeconfigError) -> Failure {
         "read was: {files}; name another with --kubeconfig, or a context of it with --context",
         "读取的是：{files}；可用 --kubeconfig 指定其他文件，或用 --context 指定其中的上下文"
     ))
-}
-
-/// An error with its causes, each told once.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// The name that was probably meant: one that differs in a few letters, or that begins with what was typed.

@@ -7,6 +7,7 @@ pub mod counts;
 pub mod customer;
 pub mod digest;
 pub mod environment;
+pub mod error;
 pub mod finding;
 pub mod fleet;
 #[cfg(test)]

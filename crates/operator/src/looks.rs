@@ -1,6 +1,7 @@
 //! Who is looked at when: a queue for each kind, at most one look at an object at a time, each in a task of its own, so that
 //! all processors work and a look that panics ends nobody else's.
 
+use odoofleet_core::error::chain;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,6 @@ use tokio::time::Instant;
 use tokio_util::time::DelayQueue;
 use tokio_util::time::delay_queue::Key;
 
-use crate::error::chain;
 use crate::metrics::Metrics;
 
 /// First pause after an error; it doubles up to [`LAST_PAUSE`].

@@ -5,7 +5,6 @@ mod charts;
 mod clock;
 mod context;
 mod controllers;
-mod error;
 mod fleet;
 mod lease;
 mod looks;

@@ -1,6 +1,7 @@
 //! The labels of the watched namespace. Admission policies and pod security hold where they stand; without them the operator would do
 //! for everybody what only its own account may, so it does nothing.
 
+use odoofleet_core::error::chain;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,6 @@ use odoofleet_api::labels;
 use tokio::task::JoinSet;
 
 use crate::context::Context;
-use crate::error::chain;
 
 /// The operator may read its namespace, and not watch any.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -7,11 +7,11 @@ use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::{OdooEnvironmentStatus, Phase};
 use odoofleet_api::{OdooEnvironment, labels};
 use odoofleet_core::environment::Record;
+use odoofleet_core::error::chain;
 use odoofleet_core::fleet::Kind;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::error::chain;
 
 /// Tells people that an environment's phase has changed, that a Helm operation begins or is over, or that they must act. The
 /// steps between stand in the status.

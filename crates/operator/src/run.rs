@@ -1,5 +1,6 @@
 //! Wiring: everything starts here, and everything stops together.
 
+use odoofleet_core::error::chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,6 @@ use crate::controllers::counts::Settling;
 use crate::controllers::environment::{Operations, Throttle};
 use crate::controllers::template::Freezing;
 use crate::controllers::{customer, environment, template};
-use crate::error::chain;
 use crate::fleet::SharedFleet;
 use crate::lease::{self, Permit, Standing};
 use crate::looks::{Asking, Drive, Queues, drive};

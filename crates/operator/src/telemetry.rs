@@ -50,7 +50,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::error::chain;
+    use odoofleet_core::error::chain;
 
     const CANARY: &str = "s3cret-canary";
 

@@ -62,9 +62,9 @@ pub enum Command {
     /// Start environments: the database first, then Odoo
     Start(power::StartArgs),
     /// Stop environments: Odoo first, then its database
-    Stop(power::StopArgs),
+    Stop(power::PowerArgs),
     /// Replace the pods of environments one by one
-    Restart(power::RestartArgs),
+    Restart(power::PowerArgs),
     /// Show what an environment's programs write
     Logs(logs::LogsArgs),
     /// Suspend a customer: all its environments stop, data stays

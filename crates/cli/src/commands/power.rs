@@ -39,23 +39,9 @@ pub struct StartArgs {
     pub wait: WaitArgs,
 }
 
-/// What `stop` takes.
+/// What `stop` and `restart` take.
 #[derive(Debug, clap::Args)]
-pub struct StopArgs {
-    /// Names of environments
-    #[arg(required = true, value_name = "ENVIRONMENT")]
-    pub environments: Vec<String>,
-    /// Why; kept on the environment
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// Whether to wait.
-    #[command(flatten)]
-    pub wait: WaitArgs,
-}
-
-/// What `restart` takes.
-#[derive(Debug, clap::Args)]
-pub struct RestartArgs {
+pub struct PowerArgs {
     /// Names of environments
     #[arg(required = true, value_name = "ENVIRONMENT")]
     pub environments: Vec<String>,
@@ -90,7 +76,7 @@ pub async fn start(session: &Session, args: &StartArgs) -> Result<(), Failure> {
 }
 
 /// `kubectl odoo stop`
-pub async fn stop(session: &Session, args: &StopArgs) -> Result<(), Failure> {
+pub async fn stop(session: &Session, args: &PowerArgs) -> Result<(), Failure> {
     for name in &args.environments {
         let environment: OdooEnvironment = session.get(name).await?;
         scale(session, &environment, 0, args.reason.as_deref()).await?;
@@ -104,7 +90,7 @@ pub async fn stop(session: &Session, args: &StopArgs) -> Result<(), Failure> {
 }
 
 /// `kubectl odoo restart`. What Git holds does not change, so Git is not asked.
-pub async fn restart(session: &Session, args: &RestartArgs) -> Result<(), Failure> {
+pub async fn restart(session: &Session, args: &PowerArgs) -> Result<(), Failure> {
     let language = session.language;
     // With a fraction: a pod that was made within this second is older, too.
     let at = session.now().strftime("%FT%T%.3fZ").to_string();
@@ -281,17 +267,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-
-    fn environment(status: &Value) -> OdooEnvironment {
-        serde_json::from_value(json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment",
-            "metadata": {"name": "acme-prod", "generation": 3},
-            "spec": {"customerRef": {"name": "acme"}, "serviceName": "prod", "stage": "Production",
-                "templateRef": {"name": "odoo-18"}},
-            "status": status,
-        }))
-        .unwrap()
-    }
+    use crate::fixtures::environment;
 
     fn conditions(types: &[&str]) -> Value {
         let condition = |type_: &&str| json!({"type": type_, "status": "True", "reason": "x", "message": "", "lastTransitionTime": "2026-11-28T00:00:00Z"});

@@ -51,17 +51,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-
-    fn environment(status: &Value) -> OdooEnvironment {
-        serde_json::from_value(json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment",
-            "metadata": {"name": "acme-prod", "generation": 3},
-            "spec": {"customerRef": {"name": "acme"}, "serviceName": "prod", "stage": "Production",
-                "templateRef": {"name": "odoo-18"}},
-            "status": status,
-        }))
-        .unwrap()
-    }
+    use crate::fixtures::environment;
 
     fn status(generation: i64, phase: &str, reason: &str, types: &[&str]) -> Value {
         let condition = |type_: &&str| {

@@ -30,7 +30,7 @@ pub async fn run(global: &Global, language: Language) -> Result<(), Failure> {
     if let Some(session) = &session {
         match session.client.apiserver_version().await {
             Ok(version) => versions.kubernetes = Some(version.git_version),
-            Err(error) => output::remark(&crate::session::chain(&error)),
+            Err(error) => output::remark(&odoofleet_core::error::chain(&error)),
         }
         versions.operator = operator(session).await;
     }

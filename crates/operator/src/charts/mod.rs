@@ -5,6 +5,7 @@ mod credentials;
 mod oci;
 mod source;
 
+use odoofleet_core::error::chain;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +19,6 @@ use odoofleet_core::digest;
 use odoofleet_core::finding::Finding;
 use odoofleet_core::values::Schema;
 use parking_lot::Mutex;
-
-use crate::error::chain;
 
 pub use archive::{keep, remove_unused};
 pub use source::{FetchError, fetch};

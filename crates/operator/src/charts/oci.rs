@@ -1,5 +1,6 @@
 //! Charts from OCI registries.
 
+use odoofleet_core::error::chain;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -11,7 +12,6 @@ use oci_client::{Client, Reference, RegistryOperation};
 use odoofleet_core::digest;
 
 use super::credentials::{self, CredentialsError};
-use crate::error::chain;
 
 /// Media type of a chart's archive (Helm's `pkg/registry/constants.go`).
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";

@@ -71,8 +71,8 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::error::chain;
     use crate::lease::permit::Try;
+    use odoofleet_core::error::chain;
 
     fn permit(config: &Config) -> Arc<Permit> {
         let worker = WorkerConfig {

@@ -73,7 +73,7 @@ async fn stand_by(permit: &Permit, sender: &watch::Sender<Standing>, mut seen: O
         let now = match permit.try_to_lead(&mut seen).await {
             Ok(tried) => standing(tried),
             Err(error) => {
-                tracing::warn!(error = %crate::error::chain(&error), "the lease cannot be read or written");
+                tracing::warn!(error = %odoofleet_core::error::chain(&error), "the lease cannot be read or written");
                 Standing::Unknown
             }
         };
@@ -90,7 +90,7 @@ async fn lead(permit: &Permit, sender: &watch::Sender<Standing>) {
         tokio::select! {
             () = sender.closed() => {
                 if let Err(error) = permit.release().await {
-                    tracing::warn!(error = %crate::error::chain(&error), "the lease is not given back; it ends by itself");
+                    tracing::warn!(error = %odoofleet_core::error::chain(&error), "the lease is not given back; it ends by itself");
                 }
                 return;
             }
@@ -103,7 +103,7 @@ async fn lead(permit: &Permit, sender: &watch::Sender<Standing>) {
                 return;
             }
             Err(error) => {
-                tracing::warn!(error = %crate::error::chain(&error), "the lease cannot be renewed");
+                tracing::warn!(error = %odoofleet_core::error::chain(&error), "the lease cannot be renewed");
                 pause = RETRY;
             }
         }

@@ -10,6 +10,7 @@ pub mod releases;
 pub mod seen;
 pub mod versions;
 
+use odoofleet_core::error::chain;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -31,7 +32,6 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::context::{Context, Namespaced};
-use crate::error::chain;
 use readable::{Readable, Unreadable};
 
 /// Objects in a page of a list. All watches begin at once, and what is read of a page is held until its last object is taken.

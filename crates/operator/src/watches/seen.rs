@@ -2,6 +2,7 @@
 //!
 //! Nothing waits for these watches. While one does not follow, its kind's objects are not known, and are sent with each upgrade.
 
+use odoofleet_core::error::chain;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,7 +23,6 @@ use tokio::task::JoinSet;
 use super::readable::Readable;
 use super::{PAGE, convert};
 use crate::context::{Context, Namespaced};
-use crate::error::chain;
 use crate::fleet::SharedFleet;
 
 /// Whether a kind's generation tells of each change of what a chart can say, metadata apart.

@@ -1,5 +1,6 @@
 //! Template versions, by the ControllerRevisions that hold them.
 
+use odoofleet_core::error::chain;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,8 +8,6 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::ResourceExt;
 use odoofleet_api::labels;
 use odoofleet_core::template::{StoredVersion, VersionContent};
-
-use crate::error::chain;
 
 /// Template and version of a ControllerRevision. None for what is not ours or cannot be read.
 pub fn read(revision: &ControllerRevision) -> Option<(String, StoredVersion)> {

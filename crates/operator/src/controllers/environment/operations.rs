@@ -1,5 +1,6 @@
 //! Helm operations on their way through the pool: what was begun with which inputs, and what came of it.
 
+use odoofleet_core::error::chain;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,7 +19,6 @@ use tokio::sync::oneshot;
 use super::Error;
 use super::request::{self, Generated};
 use crate::context::Context;
-use crate::error::chain;
 use crate::watches::releases;
 
 /// For whom an operation was begun, and with what.

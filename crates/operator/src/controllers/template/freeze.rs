@@ -1,5 +1,6 @@
 //! Freezing a template's content into an immutable version: its chart is fetched, checked by a worker, and kept.
 
+use odoofleet_core::error::chain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,6 @@ use tokio::sync::RwLock;
 use crate::charts::{self, FetchError};
 use crate::context::Context;
 use crate::controllers::environment::{probe, reason_of};
-use crate::error::chain;
 use crate::watches::versions;
 
 /// Seconds for rendering a chart.

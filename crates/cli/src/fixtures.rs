@@ -1,0 +1,16 @@
+//! Objects as tests begin with them.
+
+use odoofleet_api::OdooEnvironment;
+use serde_json::{Value, json};
+
+/// Production of customer `acme` in its third generation, with a status.
+pub fn environment(status: &Value) -> OdooEnvironment {
+    serde_json::from_value(json!({
+        "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooEnvironment",
+        "metadata": {"name": "acme-prod", "namespace": "odoo", "generation": 3},
+        "spec": {"customerRef": {"name": "acme"}, "serviceName": "prod", "stage": "Production",
+            "templateRef": {"name": "odoo-18"}},
+        "status": status,
+    }))
+    .unwrap()
+}
