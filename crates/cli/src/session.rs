@@ -1,7 +1,7 @@
 //! The cluster, as the caller's own kubeconfig reaches it. Nothing else is read, and nobody else's rights are used.
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -113,7 +113,7 @@ impl Session {
     /// Reads the kubeconfig. The API server is not asked yet.
     pub async fn connect(global: &Global, language: Language) -> Result<Self, Failure> {
         let options = KubeConfigOptions { context: global.context.clone(), ..KubeConfigOptions::default() };
-        let broken = |error: KubeconfigError| broken_kubeconfig(language, &error);
+        let broken = |error: KubeconfigError| broken_kubeconfig(language, global.kubeconfig.as_deref(), &error);
         let kubeconfig = match &global.kubeconfig {
             Some(file) => Kubeconfig::read_from(file).map_err(broken)?,
             None => match Kubeconfig::read() {
@@ -128,7 +128,7 @@ impl Session {
 
     /// In a pod there is no kubeconfig: its `ServiceAccount` is the caller.
     fn in_cluster(global: &Global, language: Language, error: &KubeconfigError) -> Result<Self, Failure> {
-        let config = Config::incluster().map_err(|_| broken_kubeconfig(language, error))?;
+        let config = Config::incluster().map_err(|_| broken_kubeconfig(language, None, error))?;
         let namespace = Some(config.default_namespace.clone());
         Self::with(config, namespace, global, language)
     }
@@ -383,10 +383,23 @@ fn namespace_of(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<String
     context.context.as_ref()?.namespace.clone().filter(|namespace| !namespace.is_empty())
 }
 
-fn broken_kubeconfig(language: Language, error: &KubeconfigError) -> Failure {
-    let files = std::env::var("KUBECONFIG").ok().filter(|files| !files.is_empty());
-    let files = files.unwrap_or_else(|| PathBuf::from("~/.kube/config").display().to_string());
-    let error = chain(error);
+fn broken_kubeconfig(language: Language, file: Option<&Path>, error: &KubeconfigError) -> Failure {
+    let named = file.map(|file| file.display().to_string());
+    let files = named.or_else(|| std::env::var("KUBECONFIG").ok().filter(|files| !files.is_empty()));
+    let files = files.unwrap_or_else(|| "~/.kube/config".to_owned());
+    let error = match error {
+        // The parser shows the lines around the place, and tokens stand in them.
+        KubeconfigError::Parse(error) => {
+            let place = error.location().map(|place| (place.line(), place.column()));
+            let (line, column) = place.unwrap_or_default();
+            say!(
+                language,
+                "something unexpected at line {line} column {column}",
+                "第 {line} 行第 {column} 列的内容不符合预期"
+            )
+        }
+        error => chain(error),
+    };
     let message = say!(language, "the kubeconfig cannot be used: {error}", "kubeconfig 无法使用：{error}");
     Failure::new(Exit::Unreachable, message).hint(say!(
         language,
