@@ -320,6 +320,16 @@ fn meddling(namespace: &str) -> [Value; 2] {
     [policy, binding]
 }
 
+/// Returns when the API server has taken the policy up, which no object tells: what it would make of a new one does.
+async fn in_force(world: &World, meddled: impl Fn(&Value) -> bool) -> Result {
+    let deadline = tokio::time::Instant::now() + world.patience;
+    let create = ["create", "configmap", "meddled", "--dry-run=server", "-o", "json", "--namespace", &world.namespace];
+    while !meddled(&serde_json::from_str(&world.kubectl(&create).await?)?) {
+        anyhow::ensure!(tokio::time::Instant::now() < deadline, "the policy is not in force");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_webhook_makes_of_the_objects_brings_no_further_upgrade() -> Result {
     let world = World::start("meddled").await?;
@@ -337,11 +347,12 @@ async fn what_a_webhook_makes_of_the_objects_brings_no_further_upgrade() -> Resu
     for object in &policies {
         world.apply_any(object).await?;
     }
+    let meddled = |object: &Value| object.to_string().contains("example.com/meddled");
+    in_force(&world, meddled).await?;
     world.put_template("small", "2", &Chart::small("1.0.0").with("templates/more.yaml", MORE), |_| ()).await?;
     world.apply(&with_host(&world)).await?;
     world.wait_phase("acme-prod", "Running").await?;
     upgrade(&world, "1").await?;
-    let meddled = |object: &Value| object.to_string().contains("example.com/meddled");
     let web =
         world.kubectl(&["get", "deployment", "acme-prod-web", "--namespace", &world.namespace, "-o", "json"]).await?;
     assert!(meddled(&serde_json::from_str(&web)?), "the policy does nothing: {web}");

@@ -58,6 +58,32 @@ async fn values_are_shown_by_their_layers_and_set_after_a_check() -> Result {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn values_are_read_before_the_templates_status_tells_of_the_version() -> Result {
+    let mut world = World::start("cli-early").await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    world.stop_operator().await?;
+    let namespace = world.namespace.clone();
+    let early = r#"--patch={"status":{"versions":null}}"#;
+    world
+        .kubectl(&[
+            "patch",
+            "odootemplate/small",
+            "--subresource=status",
+            "--type=merge",
+            early,
+            "--namespace",
+            &namespace,
+        ])
+        .await?;
+    let set = world.odoo(&["values", "set", "acme-prod", "note=typed"]).await?;
+    assert_eq!(set.code, 0, "{set:?}");
+    let unknown = world.odoo(&["values", "acme-prod", "--diff", "9"]).await?;
+    assert_eq!((unknown.code, unknown.err.contains("no version \"9\"")), (3, true), "{unknown:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_exported_comes_back_as_it_was_and_what_is_new_is_checked_by_the_api_server() -> Result {
     let world = World::start("cli-export").await?;
     world.put_template("kept", "1", &Chart::small("1.0.0"), |_| {}).await?;

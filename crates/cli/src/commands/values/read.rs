@@ -140,26 +140,33 @@ pub fn known_versions(template: &OdooTemplate) -> Vec<&str> {
     versions.map(|version| version.version.as_str()).collect()
 }
 
-/// Refuses a version that the template does not have.
+/// Refuses a version that the template does not have. Its newest is there before status tells of it.
 pub fn check_version(session: &Session, template: &OdooTemplate, wanted: &str) -> Result<(), Failure> {
-    let (language, name, known) = (session.language, template.name_any(), known_versions(template));
-    if known.contains(&wanted) {
+    if template.spec.version == wanted || known_versions(template).contains(&wanted) {
         return Ok(());
     }
+    Err(unknown_version(session, template, wanted))
+}
+
+fn unknown_version(session: &Session, template: &OdooTemplate, wanted: &str) -> Failure {
+    let (language, name, known) = (session.language, template.name_any(), known_versions(template));
     let known = if known.is_empty() { language.pick("none yet", "尚无").to_owned() } else { known.join(", ") };
     let message = say!(
         language,
         "template \"{name}\" has no version \"{wanted}\"; there is: {known}",
         "模板 \"{name}\" 没有版本 \"{wanted}\"；现有：{known}"
     );
-    Err(Failure::new(Exit::NotFound, message))
+    Failure::new(Exit::NotFound, message)
 }
 
-/// The content of a version, as it was frozen.
+/// The content of a version, as it was frozen. What is frozen decides, not the list in status, which is written after environments
+/// have begun to use it.
 pub async fn content_of(session: &Session, template: &OdooTemplate, wanted: &str) -> Result<VersionContent, Failure> {
-    check_version(session, template, wanted)?;
     let (language, name) = (session.language, revision_name(&template.name_any(), wanted));
-    let revision: ControllerRevision = session.get(&name).await?;
+    let revision = session.get::<ControllerRevision>(&name).await.map_err(|failure| match failure.exit {
+        Exit::NotFound => unknown_version(session, template, wanted),
+        _ => failure,
+    })?;
     let data = revision.data.map(|data| data.0).unwrap_or_default();
     serde_json::from_value(data).map_err(|error| {
         let message = say!(
