@@ -46,6 +46,8 @@ vocabulary! {
         Render = "render",
         /// Tells what an upgrade would change in the cluster.
         Diff = "diff",
+        /// Tells whether a chart renders what a release's newest record holds, whoever made it.
+        Compare = "compare",
         /// Marks a revision as failed that a killed Helm left pending.
         Unlock = "unlock",
         /// Helm's uninstall.
@@ -236,6 +238,12 @@ pub enum Command {
         /// Objects, by `Kind/name`, that are compared even if they are rendered as they were.
         objects: Vec<String>,
     },
+    /// Compares what the chart renders, before the worker changes anything in it, with the record of the newest revision, hooks included.
+    /// It reads only. As for a diff, the expected revision is the one that an upgrade would make.
+    Compare {
+        /// With what.
+        inputs: Box<Inputs>,
+    },
     /// Marks a pending revision as failed.
     Unlock,
     /// Removes the release.
@@ -251,6 +259,7 @@ impl Command {
             Self::Check { .. } => Action::Check,
             Self::Render { .. } => Action::Render,
             Self::Diff { .. } => Action::Diff,
+            Self::Compare { .. } => Action::Compare,
             Self::Unlock => Action::Unlock,
             Self::Uninstall => Action::Uninstall,
         }
@@ -360,7 +369,41 @@ pub struct Success {
     pub checks: u32,
     /// For a diff: the objects that would change.
     #[serde(default)]
+    #[cfg_attr(test, serde(skip_serializing_if = "Vec::is_empty"))]
     pub diff: Vec<ObjectDiff>,
+    /// For a comparison: what came of it.
+    #[serde(default)]
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
+    pub compared: Option<Box<Compared>>,
+}
+
+/// What a chart renders, beside what a release's newest record holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(rename_all = "camelCase")]
+pub struct Compared {
+    /// The newest revision.
+    pub revision: i64,
+    /// Version of its record: a precondition for whatever is written there.
+    pub resource_version: String,
+    /// Its status, in Helm's words.
+    pub status: String,
+    /// Name of its chart.
+    pub chart: String,
+    /// Version of its chart.
+    pub chart_version: String,
+    /// What is rendered otherwise than it is recorded. `Created` is not in the record, `Removed` is not rendered. None means equal.
+    #[serde(default)]
+    pub differences: Vec<ObjectDiff>,
+    /// What the chart renders differently each time. It does not count as a difference.
+    #[serde(default)]
+    pub unstable: Vec<ObjectDiff>,
+    /// Where there are differences: what an upgrade would change of what is live, the worker's own changes included.
+    #[serde(default)]
+    pub changes: Vec<ObjectDiff>,
+    /// And the workloads, by `Kind/name`, whose pods it would replace.
+    #[serde(default)]
+    pub restarts: Vec<String>,
 }
 
 /// Numbers of a chart's hooks.

@@ -68,7 +68,14 @@ func (o *operation) compare(present, target kube.ResourceList) ([]objectDiff, er
 			diffs = append(diffs, *found)
 		}
 	}
-	for _, info := range present.Difference(target) {
+	gone, err := wouldRemove(present.Difference(target))
+	return append(diffs, gone...), err
+}
+
+// wouldRemove are those of the objects that are there and that Helm does not leave.
+func wouldRemove(gone kube.ResourceList) ([]objectDiff, error) {
+	var diffs []objectDiff
+	for _, info := range gone {
 		there, err := isThere(info)
 		if err != nil {
 			return nil, err

@@ -13,6 +13,8 @@ import (
 // and before it stores or applies anything: it transforms what passes, and an error of its stops the operation.
 type gate struct {
 	request *request
+	// see, if there is one, is shown the objects as the chart renders them, before they are transformed.
+	see func([]object)
 	// judge looks at the transformed objects.
 	judge func([]object) *workerError
 	// passed is told when rendering and transforming have succeeded.
@@ -31,6 +33,13 @@ func (g *gate) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	}
 	if nodes, err = flatten(nodes); err != nil {
 		return nil, err
+	}
+	if g.see != nil {
+		plain, err := toObjects(nodes)
+		if err != nil {
+			return nil, err
+		}
+		g.see(plain)
 	}
 	objects := make([]object, 0, len(nodes))
 	for _, node := range nodes {
@@ -62,6 +71,18 @@ func (g *gate) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 		return nil, fmt.Errorf("writing the manifest: %w", err)
 	}
 	return bytes.NewBufferString(text), nil
+}
+
+func toObjects(nodes []*yaml.RNode) ([]object, error) {
+	objects := make([]object, 0, len(nodes))
+	for _, node := range nodes {
+		o, err := toObject(node)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, o)
+	}
+	return objects, nil
 }
 
 // toObject reads the node's text with the parser that Helm's client uses, so that both see the same.

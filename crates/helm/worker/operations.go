@@ -118,6 +118,8 @@ func (o *operation) act(ctx context.Context) (*success, error) {
 		return o.render()
 	case actionDiff:
 		return o.diff()
+	case actionCompare:
+		return o.compareRecord(ctx)
 	case actionUnlock:
 		return o.unlock(ctx)
 	case actionUninstall:

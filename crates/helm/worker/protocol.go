@@ -27,6 +27,7 @@ const (
 	actionCheck     = "check"
 	actionRender    = "render"
 	actionDiff      = "diff"
+	actionCompare   = "compare"
 	actionUnlock    = "unlock"
 	actionUninstall = "uninstall"
 )
@@ -160,7 +161,7 @@ var (
 // validate returns what is wrong with the request, if anything.
 func (r *request) validate(namespace string) error {
 	switch r.Action {
-	case actionInstall, actionUpgrade, actionCheck, actionRender, actionDiff, actionUnlock, actionUninstall:
+	case actionInstall, actionUpgrade, actionCheck, actionRender, actionDiff, actionCompare, actionUnlock, actionUninstall:
 	default:
 		return fmt.Errorf("action %q is unknown", r.Action)
 	}
@@ -211,7 +212,9 @@ func (r *request) rendersChart() bool {
 }
 
 // writes says whether the action changes anything at all.
-func (r *request) writes() bool { return r.Action != actionRender && r.Action != actionDiff }
+func (r *request) writes() bool {
+	return r.Action != actionRender && r.Action != actionDiff && r.Action != actionCompare
+}
 
 // makesRevision says whether the action adds a revision to the storage.
 func (r *request) makesRevision() bool {
@@ -254,6 +257,25 @@ type success struct {
 	Checks int `json:"checks"`
 	// Diff is given for diff only.
 	Diff []objectDiff `json:"diff,omitempty"`
+	// Compared is given for compare only.
+	Compared *compared `json:"compared,omitempty"`
+}
+
+// compared says whether a chart renders what a release's newest record holds, and if not, what an upgrade would do.
+type compared struct {
+	Revision        int    `json:"revision"`
+	ResourceVersion string `json:"resourceVersion"`
+	Status          string `json:"status"`
+	Chart           string `json:"chart"`
+	ChartVersion    string `json:"chartVersion"`
+	// Differences are between what is rendered and the record; without any the two are equal.
+	Differences []objectDiff `json:"differences,omitempty"`
+	// Unstable is what is rendered differently each time; it is no part of the differences.
+	Unstable []objectDiff `json:"unstable,omitempty"`
+	// Changes and Restarts are given where there are differences: what an upgrade would do to what is live, and the workloads
+	// whose pods it would replace.
+	Changes  []objectDiff `json:"changes,omitempty"`
+	Restarts []string     `json:"restarts,omitempty"`
 }
 
 // hooks counts those of a chart.

@@ -22,7 +22,7 @@ import (
 const (
 	releaseKey = "release"
 	// maxRelease bounds what a release Secret of one MiB may unpack to.
-	maxRelease = 256 << 20
+	maxRelease = 64 << 20
 )
 
 // unlock rewrites the record of a revision whose Helm is gone from pending to failed, so that the next upgrade may start.
@@ -120,11 +120,14 @@ func unpackRelease(packed []byte) ([]byte, error) {
 		return nil, errors.New("it is not gzip")
 	}
 	plain, err = io.ReadAll(io.LimitReader(reader, maxRelease+1))
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errors.New("it is cut off")
+	}
 	if err != nil {
 		return nil, errors.New("it is not gzip")
 	}
 	if len(plain) > maxRelease {
-		return nil, errors.New("it is too large")
+		return nil, fmt.Errorf("it unpacks to more than %d MiB", maxRelease>>20)
 	}
 	return plain, nil
 }

@@ -45,6 +45,7 @@ fn command(action: Action) -> Command {
         Action::Check => Command::Check { inputs: inputs(), check: Check { digest: "d1".into(), owner } },
         Action::Render => Command::Render { inputs: inputs() },
         Action::Diff => Command::Diff { inputs: inputs(), objects: vec!["Deployment/acme-prod-web".into()] },
+        Action::Compare => Command::Compare { inputs: inputs() },
         Action::Unlock => Command::Unlock,
         Action::Uninstall => Command::Uninstall,
     }
@@ -85,8 +86,21 @@ fn lines() -> Vec<Value> {
         stage: *stage,
         hooks: (*stage == Stage::Rendered).then_some(hooks),
     }));
-    let diff = Change::ALL.iter().map(object).collect();
-    answers.push(Answer::Success { id: id(), success: Success { hooks, checks: 1, diff } });
+    let diff: Vec<_> = Change::ALL.iter().map(object).collect();
+    let compared = Compared {
+        revision: 2,
+        resource_version: "16".into(),
+        status: "deployed".into(),
+        chart: "odoo".into(),
+        chart_version: "1.2.3".into(),
+        differences: diff.clone(),
+        unstable: diff.clone(),
+        changes: diff.clone(),
+        restarts: vec!["Deployment/acme-prod-web".into()],
+    };
+    answers.push(Answer::Success { id: id(), success: Success { hooks, checks: 1, diff, compared: None } });
+    let compared = Success { hooks, compared: Some(Box::new(compared)), ..Success::default() };
+    answers.push(Answer::Success { id: id(), success: compared });
     answers.extend(ErrorClass::ALL.iter().filter(|class| **class != ErrorClass::Died).map(|class| {
         let details = vec!["PersistentVolumeClaim \"acme-prod-filestore\" would be removed".into()];
         Answer::Failure { id: id(), error: WorkerError { class: *class, message: "it fails".into(), details } }
@@ -132,7 +146,10 @@ fn words_are_the_same_on_the_wire_and_in_metrics() {
 fn only_what_renders_a_chart_carries_one() {
     let with_chart: Vec<_> =
         Action::ALL.iter().filter(|action| request_value(**action).get("inputs").is_some()).collect();
-    assert_eq!(with_chart, [&Action::Install, &Action::Upgrade, &Action::Check, &Action::Render, &Action::Diff]);
+    assert_eq!(
+        with_chart,
+        [&Action::Install, &Action::Upgrade, &Action::Check, &Action::Render, &Action::Diff, &Action::Compare]
+    );
 }
 
 fn request_value(action: Action) -> Value {
