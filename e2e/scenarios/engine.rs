@@ -170,32 +170,6 @@ async fn a_humans_upgrade_is_seen_and_left_until_the_spec_changes() -> Result {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_was_there_before_is_left_alone() -> Result {
-    let world = World::start("foreign").await?;
-    let folder = tempfile::tempdir()?;
-    let chart = folder.path().join("small-1.0.0.tgz");
-    std::fs::write(&chart, Chart::small("1.0.0").archive()?)?;
-    world
-        .helm(&[
-            "install",
-            "acme-prod",
-            &chart.to_string_lossy(),
-            "--namespace",
-            &world.namespace,
-            "--set",
-            "note=theirs",
-        ])
-        .await?;
-    world.apply(&e2e::environment("acme", "prod")).await?;
-    world.wait_reason("acme-prod", "Running", "AdoptionPending").await?;
-    assert_eq!(revisions(&world, "acme-prod").await?, [1]);
-    let labels = release_labels(&world, "acme-prod").await?;
-    assert!(labels.keys().all(|key| !key.starts_with("odoofleet.dev/")), "{labels:?}");
-    assert!(world.api::<Secret>().get_opt("acme-prod-odoofleet").await?.is_none());
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_lock_of_another_helm_is_respected() -> Result {
     let world = World::start("lock").await?;
     world.apply(&e2e::environment("acme", "prod")).await?;

@@ -7,6 +7,7 @@
     reason = "a scenario fails by panicking, in its helpers too"
 )]
 
+mod adoption;
 mod budgets;
 mod certificates;
 mod checks;

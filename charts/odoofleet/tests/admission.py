@@ -9,7 +9,8 @@ SAFE_TYPES = ["Opaque", "kubernetes.io/basic-auth", "kubernetes.io/ssh-auth", "k
 DATA = {"Opaque": {"k": "djE="}, "kubernetes.io/basic-auth": {"username": "eA==", "password": "djE="},
         "kubernetes.io/ssh-auth": {"ssh-privatekey": "djE="}, "kubernetes.io/tls": {"tls.crt": "djE=", "tls.key": "djE="},
         "kubernetes.io/dockerconfigjson": {".dockerconfigjson": "e30="}}
-CONSENTS = ["odoofleet.dev/allow-deletion", "odoofleet.dev/allow-data-loss", "odoofleet.dev/major-upgrade"]
+CONSENTS = ["odoofleet.dev/allow-deletion", "odoofleet.dev/allow-data-loss", "odoofleet.dev/allow-takeover",
+            "odoofleet.dev/major-upgrade"]
 
 
 class Asks:

@@ -122,6 +122,8 @@ reasons! {
     Progressing,
     /// Helm installs the release.
     Installing,
+    /// A release that somebody else installed is compared with what is wanted.
+    Comparing,
     /// A change is tried in a pod of its own before it replaces what runs.
     Checking,
     /// Helm upgrades the release.
@@ -184,6 +186,8 @@ reasons! {
     ReleaseOwnedByAnother,
     /// A release of this name exists that the operator did not install.
     AdoptionPending,
+    /// A release that was taken over had been scaled to zero by hand, and stays so.
+    ScaledByHand,
     /// Another environment has the same host.
     HostTaken,
     /// A host lies in none of the domains that the customer may use.

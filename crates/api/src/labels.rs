@@ -49,6 +49,8 @@ pub const RESTARTED_AT: &str = "odoofleet.dev/restartedAt";
 pub const ALLOW_DELETION: &str = "odoofleet.dev/allow-deletion";
 /// Annotation `<release>/<revision>`: this one upgrade may remove volumes or databases.
 pub const ALLOW_DATA_LOSS: &str = "odoofleet.dev/allow-data-loss";
+/// Annotation `<release>/<revision>`: this Production release, which differs, may be taken over by an upgrade.
+pub const ALLOW_TAKEOVER: &str = "odoofleet.dev/allow-takeover";
 /// Annotation such as `17.0→18.0` (or `17.0->18.0`): this change of major version is wanted.
 pub const MAJOR_UPGRADE: &str = "odoofleet.dev/major-upgrade";
 /// Annotation on a workload, from its chart: `Web`, `Application`, `Database` or `Page`; on the pod in which a chart tries

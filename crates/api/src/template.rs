@@ -258,12 +258,39 @@ pub struct OdooTemplateStatus {
     /// How far the newest version has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
+    /// Live releases of this template's chart that somebody else installed and no environment claims. Absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmanaged_releases: Option<UnmanagedReleases>,
     /// Value of annotation `odoofleet.dev/requestedAt` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
     /// Conditions: Ready; Reconciling and Stalled while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// Live releases that no environment claims.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct UnmanagedReleases {
+    /// How many.
+    pub total: i32,
+    /// The first of them by name, at most 100.
+    pub items: Vec<UnmanagedRelease>,
+}
+
+/// A live release that no environment claims.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct UnmanagedRelease {
+    /// Name.
+    pub name: String,
+    /// Newest revision.
+    pub revision: i64,
+    /// Helm's word for its state, such as `deployed`.
+    pub status: String,
+    /// Version of the chart that it was made from.
+    pub chart_version: String,
 }
 
 /// One immutable version.

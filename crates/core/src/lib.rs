@@ -13,6 +13,7 @@ pub mod fleet;
 #[cfg(test)]
 mod objects_tests;
 pub mod observed;
+pub mod record;
 pub mod release;
 pub mod task;
 pub mod template;

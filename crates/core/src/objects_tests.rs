@@ -98,6 +98,7 @@ fn template(change: impl FnOnce(&mut Value), with: impl FnOnce(&mut TemplateFact
     change(&mut object);
     let template: OdooTemplate = serde_json::from_value(object).unwrap();
     let mut facts = TemplateFacts {
+        unmanaged: None,
         template: Arc::new(template.clone()),
         versions: vec![],
         inputs: "1".to_owned(),

@@ -5,13 +5,15 @@
 
 use jiff::Timestamp;
 use odoofleet_api::conditions::Reason;
-use odoofleet_api::environment::Action;
+use odoofleet_api::environment::{Action, ObjectDifference};
 
 /// What Helm is asked to do to a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HelmAction {
     /// Makes the first revision; or another one where none was ever deployed, so that install hooks run again.
     Install,
+    /// Compares a release that somebody else installed with what is wanted. It writes nothing.
+    Compare,
     /// Starts the pod in which a chart tries its new inputs.
     Check,
     /// Makes the next revision.
@@ -25,6 +27,11 @@ pub enum HelmAction {
 impl HelmAction {
     /// Whether it renders the chart.
     pub const fn renders(self) -> bool {
+        matches!(self, Self::Install | Self::Compare | Self::Check | Self::Upgrade)
+    }
+
+    /// Whether anything is made with what it renders.
+    pub const fn makes(self) -> bool {
         matches!(self, Self::Install | Self::Check | Self::Upgrade)
     }
 }
@@ -33,6 +40,7 @@ impl From<HelmAction> for Action {
     fn from(action: HelmAction) -> Self {
         match action {
             HelmAction::Install => Self::Install,
+            HelmAction::Compare => Self::Compare,
             HelmAction::Check => Self::Check,
             HelmAction::Upgrade => Self::Upgrade,
             HelmAction::Unlock => Self::Unlock,
@@ -75,12 +83,35 @@ pub struct Evidence {
 }
 
 /// What a successful operation showed beside its success.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Success {
     /// The chart has no pod in which it tries these inputs.
     pub nothing_to_check: bool,
     /// When the pod in which they are tried was started; its watch may tell of it later.
     pub check_started: Option<Timestamp>,
+    /// How a release that somebody else installed compares.
+    pub compared: Option<Box<Compared>>,
+}
+
+/// A release that somebody else installed, beside what its environment renders.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// The revision.
+    pub revision: i64,
+    /// Version of its record.
+    pub resource_version: String,
+    /// Name of the chart that it was made from.
+    pub chart: String,
+    /// Version of that chart.
+    pub chart_version: String,
+    /// Where they differ: nowhere if they are equal.
+    pub differences: Vec<ObjectDifference>,
+    /// What two renderings have in different forms.
+    pub unstable: Vec<ObjectDifference>,
+    /// What taking over would do to the objects in the cluster.
+    pub changes: Vec<ObjectDifference>,
+    /// Workloads whose pods that would replace.
+    pub restarts: Vec<String>,
 }
 
 /// Why an operation failed.

@@ -48,5 +48,5 @@ half deleted, with the damage done. Two tests, because some distributions run al
 
 {{- /* Annotations that allow what cannot be undone, as a list in CEL. */ -}}
 {{- define "odoofleet.consents" -}}
-['odoofleet.dev/allow-deletion', 'odoofleet.dev/allow-data-loss', 'odoofleet.dev/major-upgrade']
+['odoofleet.dev/allow-deletion', 'odoofleet.dev/allow-data-loss', 'odoofleet.dev/allow-takeover', 'odoofleet.dev/major-upgrade']
 {{- end }}

@@ -126,6 +126,9 @@ pub struct OdooEnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub values_from: Vec<ValueFrom>,
+    /// What is done about a release of this name that the operator did not install. Default: Observe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<Adoption>,
     /// What deleting this object does to the release. Default: Retain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
@@ -484,6 +487,20 @@ pub enum DeletionPolicy {
     Orphan,
     /// Uninstalled, and its volumes and generated Secrets removed. There is no way back.
     Delete,
+}
+
+/// What is done about a release that somebody else installed. Phase, logs, start, stop and metrics work in each mode.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Adoption {
+    /// Compared, and never taken over: Helm does not run, no label is written.
+    Monitor,
+    /// Taken over once it equals what this environment renders, by labels on Helm's record alone. Until then `status.adoption` says
+    /// what differs.
+    #[default]
+    Observe,
+    /// Taken over by one upgrade if it differs. In Production this wants annotation `odoofleet.dev/allow-takeover` with the release and
+    /// its revision.
+    TakeOver,
 }
 
 /// Deadlines.

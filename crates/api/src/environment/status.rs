@@ -53,6 +53,9 @@ pub struct OdooEnvironmentStatus {
     /// The Helm release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseStatus>,
+    /// How taking over a release that somebody else installed stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<AdoptionStatus>,
     /// The template version that the release holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateStatus>,
@@ -153,6 +156,69 @@ pub struct ReleaseStatus {
     pub deployed_at: Option<Time>,
 }
 
+/// How taking over a release that somebody else installed stands.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AdoptionStatus {
+    /// What the release was compared with last. Absent once it is taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
+    /// True: it was at zero when it was found, and stays so until `spec.replicas` was 0 once, or somebody starts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asleep: Option<bool>,
+    /// The revision that was taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// When it was taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_at: Option<Time>,
+}
+
+/// A release beside what its environment renders. It names fields and holds no value.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// The revision that was compared.
+    pub revision: i64,
+    /// Version of its record.
+    pub resource_version: String,
+    /// With what it was compared: changes when any input changes. It says nothing about the inputs.
+    pub inputs: String,
+    /// When.
+    pub at: Time,
+    /// Name of the chart that the release was made from.
+    pub chart: String,
+    /// Version of that chart.
+    pub chart_version: String,
+    /// In how many objects they differ; 0 where they are equal.
+    pub total: i32,
+    /// Where they differ, at most 20 objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<ObjectDifference>,
+    /// What the chart renders differently each time, at most 20 objects: such a release is not taken over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unstable: Vec<ObjectDifference>,
+    /// What taking over would do to the objects in the cluster, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ObjectDifference>,
+    /// Workloads whose pods taking over would replace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<String>,
+}
+
+/// An object that differs.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectDifference {
+    /// Kind and name, such as `Deployment/acme-prod-web`.
+    pub object: String,
+    /// What would happen to it: `created`, `changed` or `removed`.
+    pub change: String,
+    /// Paths of its fields, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+}
+
 /// The template version that the release holds.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -230,6 +296,10 @@ pub struct Operation {
 #[allow(missing_docs, reason = "Helm's own verbs")]
 pub enum Action {
     Install,
+    /// A release that somebody else installed is compared with what is wanted. Nothing is written.
+    Compare,
+    /// A release that somebody else installed gets our labels. Nothing else is written.
+    Adopt,
     /// A change is tried in a pod of its own, before an upgrade.
     Check,
     Upgrade,

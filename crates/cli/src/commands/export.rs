@@ -34,11 +34,12 @@ pub struct ExportArgs {
 }
 
 /// Annotations that say what is to happen now, or that tools write: in Git they would say it again and again.
-const PASSING: [&str; 9] = [
+const PASSING: [&str; 10] = [
     labels::REQUESTED_AT,
     labels::RESTARTED_AT,
     labels::ALLOW_DELETION,
     labels::ALLOW_DATA_LOSS,
+    labels::ALLOW_TAKEOVER,
     labels::MAJOR_UPGRADE,
     "kubectl.kubernetes.io/last-applied-configuration",
     "argocd.argoproj.io/tracking-id",

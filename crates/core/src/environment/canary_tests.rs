@@ -57,7 +57,10 @@ fn places(root: &Value, node: &Value, path: &str, found: &mut BTreeSet<String>) 
 
 fn references(chart: &Arc<Chart>) -> References {
     let mut references = fixtures::facts(fixtures::environment(1, |_| ())).references;
-    let version = fixtures::version(|content| content.bindings = default_bindings());
+    let version = fixtures::version(|content| {
+        content.bindings = default_bindings();
+        content.values.clear();
+    });
     let schema = chart.schema.as_ref().map(|schema| Arc::new(Schema::compile(schema).unwrap()));
     references.version = Ok(VersionView { chart: Arc::clone(chart), schema, ..version });
     let (name, found) = fixtures::secret("canary", Some("acme"), &["key"]);

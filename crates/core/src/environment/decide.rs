@@ -9,7 +9,7 @@ use super::references::unreserved;
 use super::status::{StatusInputs, derive};
 use super::step::{Decision, Plan, PodPurpose, Record, Step};
 use super::validate::{Validated, validate};
-use super::{certificate, deletion, history, life, restart};
+use super::{adoption, certificate, deletion, history, life, restart};
 use crate::finding::Finding;
 
 /// Decides what is done about an environment now, what is told of it, and when it has to be looked at again.
@@ -31,6 +31,7 @@ pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
         let mut noted = status.clone();
         let stop_plan = wanted.as_ref().map_or(&facts.held_plan, |wanted| &wanted.stop_plan);
         notices.extend(restart::note(&facts.environment, &mut noted, &facts.running, stop_plan));
+        adoption::note(&mut noted, facts, wanted.as_ref().ok(), now);
         let plan = life::plan(&Look { status: &noted, ..look }, wanted.as_ref());
         status = noted;
         plan
@@ -87,6 +88,10 @@ fn settle(
             _ => {}
         }
     }
+    let shown = tried.and_then(|evidence| evidence.result.as_ref().ok()?.compared.as_deref());
+    if let (Action::Compare, Some(compared)) = (operation.action, shown) {
+        adoption::take(status, compared, inputs, now);
+    }
     history::settle(status, &state, inputs, now);
     Some(state)
 }
@@ -95,6 +100,7 @@ fn record(step: &Step, generation: i64) -> Option<Record> {
     let (action, revision) = match step {
         Step::Helm(helm) => (helm.action.into(), Some(helm.revision)),
         Step::Scale(scaling) => (history::action_of(scaling.direction)?, None),
+        Step::Adopt { revision, .. } => (Action::Adopt, Some(*revision)),
         Step::DeletePod { purpose: PodPurpose::Restart, .. } => (Action::Restart, None),
         Step::Retain { .. } => (Action::Retain, None),
         Step::Remove(_) => (Action::RemoveData, None),
@@ -112,7 +118,7 @@ fn record(step: &Step, generation: i64) -> Option<Record> {
 /// Stops, starts and restarts stand in the history from their first step on; Helm operations when they are over.
 fn note(status: &mut OdooEnvironmentStatus, record: Option<&Record>, now: Timestamp) {
     if let Some(record) =
-        record.filter(|record| matches!(record.action, Action::Stop | Action::Start | Action::Restart))
+        record.filter(|record| matches!(record.action, Action::Stop | Action::Start | Action::Restart | Action::Adopt))
     {
         history::note(status, record.action, record.generation, now);
     }

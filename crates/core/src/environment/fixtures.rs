@@ -225,7 +225,7 @@ pub fn facts(environment: OdooEnvironment) -> Facts {
     }
 }
 
-/// A version of template `odoo-18` that binds nothing.
+/// A version of template `odoo-18` that binds nothing, and reads the generated passwords.
 pub fn version(change: impl FnOnce(&mut VersionContent)) -> VersionView {
     let mut content = VersionContent {
         format: 1,
@@ -235,7 +235,7 @@ pub fn version(change: impl FnOnce(&mut VersionContent)) -> VersionView {
         chart_version: "1.0.0".into(),
         odoo_version: "18.0".into(),
         postgres_major: None,
-        values: Object::new(),
+        values: [("existingSecret".to_owned(), "acme-prod-odoofleet".into())].into_iter().collect(),
         values_schema: None,
         bindings: vec![],
         required: vec![],

@@ -24,8 +24,8 @@ pub fn settle(status: &mut OdooEnvironmentStatus, state: &OperationState, inputs
         OperationState::Failed(failure) => Some(failure),
     };
     let Some(operation) = status.operation.take() else { return true };
-    // That the pod of a check was started is nothing to look back at.
-    if failure.is_some() || operation.action != Action::Check {
+    // That the pod of a check was started, or a release looked at, is nothing to look back at.
+    if failure.is_some() || !matches!(operation.action, Action::Check | Action::Compare) {
         push(status, entry(&operation, failure, now));
     }
     match failure {

@@ -8,6 +8,7 @@ use odoofleet_api::environment::{Action, Failures, Operation};
 use odoofleet_api::labels;
 use odoofleet_api::template::WorkloadRole;
 
+use super::adoption;
 use super::check::{self, First};
 use super::decide::Look;
 use super::diagnosis::{Diagnosis, diagnose};
@@ -50,9 +51,9 @@ pub(super) fn plan(look: &Look<'_>, wanted: Result<&Validated, &Finding>) -> Pla
     }
 }
 
-struct Life<'a> {
-    look: &'a Look<'a>,
-    wanted: &'a Validated,
+pub(super) struct Life<'a> {
+    pub(super) look: &'a Look<'a>,
+    pub(super) wanted: &'a Validated,
 }
 
 /// What is wanted is not known. What runs can be stopped all the same, and what was stopped can be started again: that needs
@@ -83,6 +84,9 @@ fn refused(look: &Look<'_>, finding: &Finding) -> Plan {
 /// Stops, or wakes what ran, whatever else is in the way.
 fn power(look: &Look<'_>, replicas: i32, plan: &StopPlan, otherwise: Plan) -> Plan {
     let running = &look.facts.running;
+    if replicas > 0 && adoption::stays_asleep(look.status) {
+        return otherwise;
+    }
     let Some(scaling) = scaling::next(replicas, running, plan) else { return otherwise };
     match &look.facts.brake {
         Some(brake) if replicas == 0 => Plan::hold(HoldKind::Braked, brake.finding.clone(), Some(brake.until)),
@@ -99,10 +103,7 @@ fn wanted_plan(life: &Life<'_>) -> Plan {
     let next = history.newest().map_or(1, |newest| newest.number + 1);
     match ReleaseState::of(history, &wanted.claim()) {
         ReleaseState::Absent => life.install(),
-        ReleaseState::Foreign => Plan::refuse(Finding::new(
-            Reason::AdoptionPending,
-            format!("release \"{}\" exists and was not installed by OdooFleet: it is left alone", wanted.release),
-        )),
+        ReleaseState::Foreign => adoption::plan(life, next),
         ReleaseState::OwnedByAnother { customer, environment } => Plan::refuse(Finding::new(
             Reason::ReleaseOwnedByAnother,
             format!(
@@ -130,8 +131,11 @@ fn wanted_plan(life: &Life<'_>) -> Plan {
 impl Life<'_> {
     /// The plan of what the release holds: of what is wanted once it is deployed.
     fn stop_plan(&self) -> &StopPlan {
-        let current = ReleaseState::of(&self.look.facts.history, &self.wanted.claim()) == ReleaseState::Current;
-        if current { &self.wanted.stop_plan } else { &self.look.facts.held_plan }
+        // Nobody here knows by which version a release was made that somebody else installed.
+        match ReleaseState::of(&self.look.facts.history, &self.wanted.claim()) {
+            ReleaseState::Current | ReleaseState::Foreign => &self.wanted.stop_plan,
+            _ => &self.look.facts.held_plan,
+        }
     }
 
     /// An operation that is not over keeps everything but a stop waiting.
@@ -168,17 +172,27 @@ impl Life<'_> {
         self.look.facts.task.as_ref().is_none_or(|task| task.by_person)
     }
 
+    /// Stops, or wakes what ran.
+    pub(super) fn power(&self, replicas: i32, otherwise: Plan) -> Plan {
+        let facts = self.look.facts;
+        let foreign = ReleaseState::of(&facts.history, &self.wanted.claim()) == ReleaseState::Foreign;
+        if foreign && !adoption::may_power(self.look, replicas, self.stop_plan()) {
+            return otherwise;
+        }
+        power(self.look, replicas, self.stop_plan(), otherwise)
+    }
+
     /// A stop does not wait for Helm.
-    fn stop_first(&self) -> Option<Plan> {
+    pub(super) fn stop_first(&self) -> Option<Plan> {
         if self.wanted.replicas > 0 {
             return None;
         }
-        let plan = power(self.look, 0, self.stop_plan(), Plan::nothing());
+        let plan = self.power(0, Plan::nothing());
         (plan != Plan::nothing()).then_some(plan)
     }
 
     /// What is in the way although the spec is valid. Stopping, and waking what ran, goes on.
-    fn problem(&self) -> Option<Plan> {
+    pub(super) fn problem(&self) -> Option<Plan> {
         let facts = self.look.facts;
         let unshared = self.unshared_volume();
         let finding = facts.obstacle.clone().or_else(|| self.lost_secret()).or_else(|| unshared.clone())?;
@@ -188,12 +202,13 @@ impl Life<'_> {
         if unshared.is_some() && replicas > 0 && !scaling::is_asleep(&facts.running, self.stop_plan()) {
             return Some(hold);
         }
-        Some(power(self.look, replicas, self.stop_plan(), hold))
+        Some(self.power(replicas, hold))
     }
 
     /// Passwords are generated once. Beside a release that exists, new ones would lock Odoo out of its database.
     fn lost_secret(&self) -> Option<Finding> {
-        if self.look.facts.generated_secret.is_some() || self.look.facts.history.is_empty() {
+        let needed = self.wanted.needs_generated_secret();
+        if !needed || self.look.facts.generated_secret.is_some() || self.look.facts.history.is_empty() {
             return None;
         }
         let name = &self.wanted.generated_secret;
@@ -247,7 +262,7 @@ impl Life<'_> {
     }
 
     /// Helm, unless it failed with the same inputs and its pause is not over. What was stopped is started all the same.
-    fn try_helm(&self, action: HelmAction, revision: i64) -> Plan {
+    pub(super) fn try_helm(&self, action: HelmAction, revision: i64) -> Plan {
         let inputs = if action == HelmAction::Unlock { UNLOCK } else { &self.wanted.inputs };
         let failures = self.look.status.failures.as_ref().filter(|failures| failures.inputs == inputs);
         let Some(failures) = failures else { return self.helm(action, revision) };
@@ -265,10 +280,10 @@ impl Life<'_> {
         if self.look.facts.history.is_empty() {
             return hold;
         }
-        power(self.look, self.wanted.replicas, self.stop_plan(), hold)
+        self.power(self.wanted.replicas, hold)
     }
 
-    fn locked(&self) -> Plan {
+    pub(super) fn locked(&self) -> Plan {
         let Some(newest) = self.look.facts.history.newest() else { return Plan::nothing() };
         match lock_ends(newest, &self.wanted.uid, self.look.facts.fence) {
             until if self.look.now < until => Plan::wait(held_by_helm(newest, until), Some(until)),
@@ -277,7 +292,7 @@ impl Life<'_> {
     }
 
     /// What runs is not given up for inputs that were never tried.
-    fn upgrade(&self, next: i64) -> Plan {
+    pub(super) fn upgrade(&self, next: i64) -> Plan {
         let facts = self.look.facts;
         if !facts.was_ever_deployed() {
             // Install hooks have not done their work yet, and an upgrade would never run them.
@@ -371,6 +386,9 @@ impl Life<'_> {
         if power != rest || rest != Plan::nothing() {
             return power;
         }
+        if adoption::stays_asleep(self.look.status) {
+            return adoption::asleep(self.look.facts.name());
+        }
         match restart::next(self.look.status.restart.as_ref(), running, plan) {
             RestartStep::Nothing => Plan::nothing(),
             RestartStep::Wait(finding) => Plan::wait(finding, None),
@@ -386,11 +404,16 @@ pub(super) const fn words(action: Action) -> (Reason, &'static str) {
     match action {
         Action::Install => (Reason::Installing, "installs"),
         Action::Unlock => (Reason::Unlocking, "recovers"),
+        Action::Compare => (Reason::Comparing, "compares"),
         Action::Check => (Reason::Checking, "starts the pod that tries"),
         Action::Uninstall => (Reason::Deleting, "uninstalls"),
-        Action::Upgrade | Action::Start | Action::Stop | Action::Restart | Action::Retain | Action::RemoveData => {
-            (Reason::Upgrading, "upgrades")
-        }
+        Action::Upgrade
+        | Action::Adopt
+        | Action::Start
+        | Action::Stop
+        | Action::Restart
+        | Action::Retain
+        | Action::RemoveData => (Reason::Upgrading, "upgrades"),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`decide`] is the way in: for life and for deletion, from [`Facts`] and the present time to one [`Decision`].
 
+pub mod adoption;
 pub mod brake;
 #[cfg(test)]
 mod canary_tests;

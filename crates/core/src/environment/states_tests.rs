@@ -9,7 +9,7 @@ use odoofleet_api::OdooEnvironment;
 use odoofleet_api::conditions::Reason;
 use serde_json::{Value, json};
 
-use self::situations::{deletions, failing_pods, obstacles, operations, pods, upgrades};
+use self::situations::{adoptions, deletions, failing_pods, obstacles, operations, pods, upgrades};
 use super::decide::decide;
 use super::facts::{Facts, GeneratedSecret};
 use super::fixtures::{self, environment, running};
@@ -196,10 +196,12 @@ fn step(step: &Step) -> String {
         Step::Helm(helm) => match helm.action {
             HelmAction::Install => format!("Helm installs revision {}", helm.revision),
             HelmAction::Upgrade => format!("Helm upgrades to revision {}", helm.revision),
+            HelmAction::Compare => "compares it with what is wanted".to_owned(),
             HelmAction::Check => "starts a pod that tries the change".to_owned(),
             HelmAction::Unlock => format!("marks revision {} as failed", helm.revision),
             HelmAction::Uninstall => "Helm uninstalls".to_owned(),
         },
+        Step::Adopt { revision, .. } => format!("labels the record of revision {revision}, and nothing else"),
         Step::Cancel { .. } => "takes the waiting operation back".to_owned(),
         Step::Scale(scaling) => {
             let one = |one: &super::scaling::Scaling| format!("{} to {}", short(&one.name), one.replicas);
@@ -235,8 +237,8 @@ fn line(what: &str, wish: &str, decision: &Decision) -> String {
     format!("| {what} | {wish} | {step} | {phase} | `{reason}` | {truths} | {again} |")
 }
 
-fn tables() -> [Table; 7] {
-    [life(), deletion(), obstacles(), operations(), upgrades(), pods(), deletions()]
+fn tables() -> [Table; 8] {
+    [life(), deletion(), adoptions(), obstacles(), operations(), upgrades(), pods(), deletions()]
 }
 
 /// Each row, and what pods' failures add to them: names of table, situation and wish, and the object as it is told.

@@ -15,7 +15,7 @@ use super::references::hosts;
 use super::step::{HoldKind, Plan};
 use super::validate::Validated;
 use super::view::{Standing, View, certificates, view};
-use super::{missing, pod_reports};
+use super::{adoption, missing, pod_reports};
 use crate::finding::Finding;
 use crate::observed::Running;
 use crate::release::{ReleaseState, Revision};
@@ -83,7 +83,9 @@ fn replicas(inputs: &StatusInputs<'_>, plan: &StopPlan) -> i32 {
     let held =
         inputs.plan.hold.as_ref().is_some_and(|hold| matches!(hold.kind, HoldKind::NeedsPerson | HoldKind::Braked));
     match inputs.wanted {
-        Ok(wanted) if !held && !inputs.facts.is_left_alone() => wanted.replicas,
+        Ok(wanted) if !held && !inputs.facts.is_left_alone() && !adoption::stays_asleep(inputs.status) => {
+            wanted.replicas
+        }
         _ => {
             let all = inputs.facts.running.workloads.iter();
             let others = all.filter(|workload| plan.role(workload) != WorkloadRole::Page);
@@ -107,7 +109,10 @@ fn release(status: &mut OdooEnvironmentStatus, inputs: &StatusInputs<'_>, curren
         return;
     };
     let chart = inputs.wanted.ok().map(|wanted| &wanted.version.content);
-    let before = status.release.clone().unwrap_or_default();
+    let mut before = status.release.clone().unwrap_or_default();
+    if let Some(compared) = status.adoption.as_ref().and_then(|adoption| adoption.comparison.as_ref()) {
+        (before.chart, before.chart_version) = (Some(compared.chart.clone()), Some(compared.chart_version.clone()));
+    }
     status.release = Some(ReleaseStatus {
         name: newest.release.clone(),
         revision: newest.number,

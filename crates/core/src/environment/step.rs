@@ -18,6 +18,15 @@ pub enum Step {
     Reserve(Vec<String>),
     /// One Helm operation.
     Helm(HelmStep),
+    /// Put our labels on the record of a release that somebody else installed, if it is still the one that was compared.
+    Adopt {
+        /// The revision.
+        revision: i64,
+        /// Version of its record.
+        resource_version: String,
+        /// The labels.
+        labels: Vec<(&'static str, String)>,
+    },
     /// Take back an operation that no worker has begun.
     Cancel {
         /// Its id.

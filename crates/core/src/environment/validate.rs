@@ -5,7 +5,7 @@ use odoofleet_api::environment::{OdooEnvironmentSpec, Stage};
 use odoofleet_api::names::{CustomerName, MAX_OBJECT_NAME, ReleaseName};
 use odoofleet_api::template::LocalReference;
 use odoofleet_api::{Object, OdooEnvironment, labels};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::compose::{FedValue, Values};
 use super::references::{
@@ -304,6 +304,12 @@ impl Validated {
         self.allow_data_loss.as_deref() == Some(&format!("{}/{revision}", self.release))
     }
 
+    /// Whether the release reads a password that the operator generates: by the Secret's name, or by value.
+    pub fn needs_generated_secret(&self) -> bool {
+        let fed = || self.fed.iter().any(|fed| fed.object.name == self.generated_secret);
+        fed() || self.values.values().any(|value| says(value, &self.generated_secret))
+    }
+
     /// Labels of every revision that is made for this environment.
     pub fn release_labels(&self, revision: i64) -> Vec<(&'static str, String)> {
         vec![
@@ -326,6 +332,16 @@ impl Validated {
             environment_uid: &self.uid,
             spec_hash: &self.spec_hash,
         }
+    }
+}
+
+/// Whether a text stands somewhere in a value.
+fn says(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(own) => own == text,
+        Value::Array(all) => all.iter().any(|one| says(one, text)),
+        Value::Object(all) => all.values().any(|one| says(one, text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -77,7 +77,12 @@ fn deleting(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> View {
         Step::Helm(_) => "Helm uninstalls the release",
         Step::Remove(_) => "removing volume claims and generated Secrets",
         Step::Retain { .. } => "the release and its data are kept; creating the environment again starts it",
-        Step::Nothing | Step::Protect | Step::Reserve(_) | Step::DeletePod { .. } | Step::LetGo => "the object goes",
+        Step::Nothing
+        | Step::Protect
+        | Step::Reserve(_)
+        | Step::Adopt { .. }
+        | Step::DeletePod { .. }
+        | Step::LetGo => "the object goes",
     };
     view(Finding::new(Reason::Deleting, what), Standing::Progressing)
 }
@@ -153,6 +158,9 @@ fn under_way(step: &Step, wanted: Option<&Validated>) -> Option<Finding> {
             let (reason, what) = words(helm.action.into());
             let message = match helm.action {
                 HelmAction::Check => "the change is tried in a pod of its own before it replaces what runs".to_owned(),
+                HelmAction::Compare => {
+                    "the release, which somebody else installed, is compared with what is wanted".to_owned()
+                }
                 HelmAction::Unlock => {
                     format!("recovering revision {}, which a killed Helm left pending", helm.revision)
                 }
@@ -169,6 +177,10 @@ fn under_way(step: &Step, wanted: Option<&Validated>) -> Option<Finding> {
         Step::DeletePod { name, purpose: PodPurpose::Restart, .. } => {
             Some(Finding::new(Reason::Restarting, format!("pod \"{name}\" is being replaced")))
         }
+        Step::Adopt { revision, .. } => Some(Finding::new(
+            Reason::Comparing,
+            format!("revision {revision} equals what is wanted, and is taken over"),
+        )),
         Step::Nothing
         | Step::Protect
         | Step::Reserve(_)

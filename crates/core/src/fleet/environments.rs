@@ -252,6 +252,7 @@ impl Fleet {
                 let rivals = keys.hosts.iter().flat_map(|host| self.by_host.of(host));
                 let rivals = rivals.chain(keys.release.iter().flat_map(|release| self.by_release.of(release)));
                 affected.environments.extend(rivals.filter(|rival| *rival != name).cloned());
+                keys.release.iter().for_each(|release| self.note_claim(release, affected));
             }
             if old.is_none() != new.is_none() {
                 let waits = |other: &&String| {

@@ -13,6 +13,7 @@ mod elsewhere;
 mod environments;
 mod facts;
 mod objects;
+mod records;
 mod references;
 mod releases;
 mod running;
@@ -43,6 +44,7 @@ pub use answers::Answer;
 pub use elsewhere::HostClaim;
 pub use environments::EnvironmentFact;
 pub use facts::{Choice, Look};
+pub use records::RecordKey;
 pub use running::{Item, ItemKey, ItemKind, PodItem, Refusal};
 pub use seen::{Seen, SeenRelease, mark_of_annotation, mark_of_label};
 pub use templates::TemplateKnown;
@@ -155,6 +157,7 @@ pub struct Fleet {
     by_object: Index<ObjectName, String>,
     templates_by_object: Index<ObjectName, String>,
     releases: HashMap<String, releases::Release>,
+    records: records::Records,
     retained_by_host: Index<String, String>,
     running: running::Running,
     seen: seen::SeenObjects,
@@ -185,6 +188,7 @@ impl Fleet {
             by_object: Index::default(),
             templates_by_object: Index::default(),
             releases: HashMap::new(),
+            records: records::Records::default(),
             retained_by_host: Index::default(),
             running: running::Running::default(),
             seen: seen::SeenObjects::default(),

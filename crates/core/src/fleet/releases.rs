@@ -135,6 +135,7 @@ impl Fleet {
         } else {
             self.releases.insert(owned, release);
         }
+        self.note_foreign(name, affected);
     }
 
     /// The revisions of a release.

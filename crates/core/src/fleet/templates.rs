@@ -118,8 +118,11 @@ impl Fleet {
             failed: followers.failed().take(named_failures()).cloned().collect(),
             pinned: followers.pinned(),
         };
+        let versions: Vec<_> = versions.collect();
+        let newest = versions.iter().find(|(stored, ..)| stored.content.version == template.spec.version);
         let facts = TemplateFacts {
-            versions: versions.collect(),
+            unmanaged: newest.and_then(|(newest, ..)| self.unmanaged(&newest.content.chart_name)),
+            versions,
             inputs: self.freeze_inputs(&template),
             evidence: known.evidence.clone(),
             freezing: known.freezing.clone(),

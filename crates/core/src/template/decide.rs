@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use odoofleet_api::conditions::{ConditionStatus, ConditionType, Reason, Wanted, merge};
-use odoofleet_api::template::{OdooTemplateStatus, RolloutPlace, RolloutStatus, TemplateVersion};
+use odoofleet_api::template::{OdooTemplateStatus, RolloutPlace, RolloutStatus, TemplateVersion, UnmanagedReleases};
 use odoofleet_api::{OdooTemplate, labels};
 
 use super::StoredVersion;
@@ -39,6 +39,8 @@ pub struct TemplateFacts {
     pub advance: Option<RolloutPlace>,
     /// Counts of the environments.
     pub counts: FollowerCounts,
+    /// Live releases of its chart that nobody claims.
+    pub unmanaged: Option<UnmanagedReleases>,
     /// Environments that keep it from going while it is being deleted.
     pub holders: usize,
 }
@@ -210,6 +212,7 @@ fn status(facts: &TemplateFacts, content: &Content, now: Timestamp) -> OdooTempl
         in_use: Some(count(facts.counts.in_use)),
         versions: versions.collect(),
         rollout: newest.map(|_| rollout(facts)),
+        unmanaged_releases: facts.unmanaged.clone(),
         last_handled_reconcile_at: requested.or(old.last_handled_reconcile_at),
         conditions: merge(&old.conditions, conditions(facts, content), generation, &Time(now)),
     }

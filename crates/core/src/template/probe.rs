@@ -76,6 +76,7 @@ fn environment() -> OdooEnvironmentSpec {
         postgresql: Object::new(),
         mail: Object::new(),
         values: Object::new(),
+        adoption: None,
         values_from: Vec::new(),
         deletion_policy: None,
         timeouts: None,

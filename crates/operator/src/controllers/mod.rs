@@ -4,4 +4,5 @@ pub mod counts;
 pub mod customer;
 pub mod environment;
 mod objects;
+mod records;
 pub mod template;

@@ -102,6 +102,7 @@ const ANNOTATIONS: &[&str] = &[
     "odoofleet.dev/restartedAt",
     "odoofleet.dev/allow-deletion",
     "odoofleet.dev/allow-data-loss",
+    "odoofleet.dev/allow-takeover",
     "odoofleet.dev/major-upgrade",
     "odoofleet.dev/role",
     "odoofleet.dev/replicas",

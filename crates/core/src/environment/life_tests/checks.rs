@@ -40,7 +40,7 @@ fn a_change_of_what_odoo_begins_with_is_tried_before_it_replaces_what_runs() {
         facts.evidence = Some(Evidence {
             operation: "1".into(),
             inputs,
-            result: Ok(Success { nothing_to_check: true, check_started: None }),
+            result: Ok(Success { nothing_to_check: true, ..Success::default() }),
         });
         facts
     };
@@ -48,7 +48,7 @@ fn a_change_of_what_odoo_begins_with_is_tried_before_it_replaces_what_runs() {
     let started = |inputs: &str, second| Evidence {
         operation: "1".into(),
         inputs: inputs.into(),
-        result: Ok(Success { nothing_to_check: false, check_started: Some(at(second)) }),
+        result: Ok(Success { check_started: Some(at(second)), ..Success::default() }),
     };
     let inputs_now = inputs(&unseen);
     unseen.evidence = Some(started(&inputs_now, 1990));

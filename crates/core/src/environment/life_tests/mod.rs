@@ -138,8 +138,10 @@ fn what_is_not_ours_is_never_touched() {
             assert_eq!(step(&facts), Step::Nothing);
             look(&facts).status.reason.unwrap()
         };
-        for status in [S::Deployed, S::Failed, S::PendingInstall, S::PendingUpgrade] {
+        for status in [S::PendingInstall, S::PendingUpgrade, S::Uninstalling] {
             assert_eq!(refused(status, |o| *o = Ownership::default()), Reason::AdoptionPending, "{status:?}");
+        }
+        for status in [S::Deployed, S::Failed, S::PendingInstall, S::PendingUpgrade] {
             assert_eq!(refused(status, |o| o.customer = Some("a".into())), Reason::ReleaseOwnedByAnother, "{status:?}");
         }
     }

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::customer::CustomerPhase;
-use odoofleet_api::environment::{Action, Failures, Operation};
+use odoofleet_api::environment::{Action, Failures, ObjectDifference, Operation};
 use odoofleet_api::labels;
 use odoofleet_api::template::WorkloadKind;
 use serde_json::{Value, json};
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use super::super::decide::decide;
 use super::super::facts::{BrakeHold, Facts};
 use super::super::validate::Validated;
-use super::super::{deletion, fixtures, life, termination};
+use super::super::{adoption, deletion, fixtures, life, termination};
 use super::{NOW, Table, WISHES, at, deleted, environment, facts, table, wanted};
 use crate::finding::Finding;
 use crate::observed::{Certificate, Check, Container, FoundCertificate, Pod, Termination, Volume};
 use crate::release::{ReleaseState, ReleaseStatus, Revision};
-use crate::task::{Stage, Task};
+use crate::task::{Compared, Stage, Task};
 
 fn brake(facts: &mut Facts) {
     let finding = Finding::new(Reason::HeldByBrake, "m");
@@ -385,5 +385,44 @@ pub fn deletions() -> Table {
         facts.references.version = Err(Finding::new(Reason::VersionNotFound, "m"));
     });
     one("kind or namespace are being deleted", "Delete", &R::Current, (1, 1), &|facts| facts.is_orphaned = true);
+    table
+}
+
+/// What taking over the release of somebody else comes to, once it was compared.
+pub fn adoptions() -> Table {
+    let mut table = table(
+        "A release that somebody else installed",
+        "After it was compared ([adoption](adoption.md)). Its environment is in Production.",
+    );
+    let compared = |mode: &str, equal: bool, word: bool, replicas: i32| {
+        let environment = environment(replicas, |object| {
+            object["spec"]["adoption"] = json!(mode);
+            if word {
+                object["metadata"]["annotations"] = json!({ labels::ALLOW_TAKEOVER: "acme-prod/4" });
+            }
+        });
+        facts(&ReleaseState::Foreign, environment, (1, 1), |facts| {
+            let different = ObjectDifference {
+                object: "Deployment/acme-prod-web".into(),
+                change: "changed".into(),
+                paths: vec!["spec".into()],
+            };
+            let shown = Compared {
+                revision: 4,
+                resource_version: "1".into(),
+                differences: if equal { vec![] } else { vec![different] },
+                ..Compared::default()
+            };
+            let inputs = wanted(facts).inputs;
+            adoption::take(&mut facts.before, &shown, &inputs, at(0));
+        })
+    };
+    let run = "runs, and does";
+    table.row("it is equal", run, compared("Observe", true, false, 1));
+    table.row("it is equal, `Monitor`", run, compared("Monitor", true, false, 1));
+    table.row("it differs, `Observe`", run, compared("Observe", false, false, 1));
+    table.row("it differs, `Observe`", "stopped, and runs", compared("Observe", false, false, 0));
+    table.row("it differs, `TakeOver`", run, compared("TakeOver", false, false, 1));
+    table.row("it differs, `TakeOver`, and the word is given", run, compared("TakeOver", false, true, 1));
     table
 }

@@ -4,6 +4,7 @@ mod budgets;
 mod environments;
 mod indexes;
 mod objects;
+mod records;
 mod running;
 mod seen;
 

@@ -1,5 +1,6 @@
 //! Carrying out a decision: at most one act. A Helm operation is only prepared here; it begins when it stands in the status.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use super::operations::{self, Begun, Handover};
 use super::{Error, request, scale, with_uid};
 use crate::context::Context;
 use crate::controllers::objects::set_finalizer;
+use crate::controllers::records::object_name;
 use crate::report;
 use crate::watches::releases::{self, RETAINED_HOSTS};
 
@@ -99,7 +101,7 @@ async fn request_and_passwords(
     id: String,
     step: &HelmStep,
 ) -> Result<Result<(Request, Option<request::Generated>), Finding>, Error> {
-    let rendered = wanted.filter(|_| step.action.renders());
+    let rendered = wanted.filter(|_| step.action.makes());
     let holds_one = |wanted: &&Validated| wanted.fed.iter().any(|fed| fed.object.name == wanted.generated_secret);
     let generated = match rendered.filter(holds_one) {
         Some(wanted) => match request::generate(ctx, facts, wanted).await? {
@@ -168,6 +170,9 @@ pub async fn act(ctx: &Context, facts: &Facts, decision: &Decision) -> Result<Op
             scale::apply(ctx, scaling).await.map_err(|(what, error)| Error::Scale(what, error))?;
         }
         Step::DeletePod { name, uid, .. } => delete_pod(ctx, facts, name, uid).await?,
+        Step::Adopt { revision, resource_version, labels } => {
+            adopt(ctx, facts, *revision, resource_version, labels).await?;
+        }
         Step::Mark(leftovers) => mark(ctx, facts, leftovers).await?,
         Step::Retain { revision } => retain(ctx, facts, *revision).await?,
         Step::Remove(leftovers) => remove(ctx, facts, leftovers).await?,
@@ -231,10 +236,36 @@ async fn mark(ctx: &Context, facts: &Facts, leftovers: &[Leftover]) -> Result<()
     Ok(())
 }
 
+/// Puts our labels on the record of a release that equals what is wanted. If the record has changed since it was compared, nothing is
+/// written: its watch asks for the next look.
+async fn adopt(
+    ctx: &Context,
+    facts: &Facts,
+    revision: i64,
+    resource_version: &str,
+    labels: &[(&'static str, String)],
+) -> Result<(), Error> {
+    let Some(release) = release_of(facts) else { return Ok(()) };
+    let labels: BTreeMap<&str, &String> = labels.iter().map(|(key, value)| (*key, value)).collect();
+    let patch = json!({ "metadata": { "resourceVersion": resource_version, "labels": labels } });
+    let name = object_name(&release, revision);
+    let labelled = match ctx.api::<Secret>().patch_metadata(&name, &own(), &Patch::Merge(patch)).await {
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => return Ok(()),
+        result => result.map_err(|error| Error::Adopt(release.clone(), error))?,
+    };
+    let note =
+        format!("release \"{release}\" is taken over at revision {revision}: no pod was touched, no revision made");
+    report::publish(ctx, &facts.environment.object_ref(&()), EventType::Normal, "Adopted", "Adopt", note).await;
+    if let Some(labelled) = releases::read(&labelled) {
+        ctx.fleet.apply(Change::Releases(Delta::Applied(labelled)));
+    }
+    Ok(())
+}
+
 /// Marks the newest revision. Hosts stay reserved for whoever creates the same environment again.
 async fn retain(ctx: &Context, facts: &Facts, revision: i64) -> Result<(), Error> {
     let Some(release) = release_of(facts) else { return Ok(()) };
-    let name = format!("sh.helm.release.v1.{release}.v{revision}");
+    let name = object_name(&release, revision);
     let patch = json!({ "metadata": {
         "labels": {
             labels::RETAINED_AT: Timestamp::now().as_second().to_string(),

@@ -40,6 +40,12 @@ pub enum Error {
     /// The lease.
     #[error("failed to read the lease")]
     Permit(#[source] kube::Error),
+    /// The record of a release that is taken over.
+    #[error("failed to label the record of release \"{0}\"")]
+    Adopt(String, #[source] kube::Error),
+    /// The record of a release that somebody else installed.
+    #[error("failed to read the record of release \"{0}\"")]
+    Record(String, #[source] kube::Error),
     /// Workloads.
     #[error("failed to scale {0}")]
     Scale(String, #[source] kube::Error),

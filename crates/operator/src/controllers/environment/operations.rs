@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use odoofleet_api::conditions::Reason;
+use odoofleet_api::environment::ObjectDifference;
 use odoofleet_api::labels;
 use odoofleet_core::fleet::{Affected, Change, Delta};
-use odoofleet_core::task::{Evidence, Failure, Success};
-use odoofleet_helm::{Action, ErrorClass, Event, Outcome, Request, Submitted, Turn, WorkerError};
+use odoofleet_core::task::{Compared, Evidence, Failure, Success};
+use odoofleet_helm::{Action, ErrorClass, Event, ObjectDiff, Outcome, Request, Submitted, Turn, WorkerError};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
@@ -146,7 +147,7 @@ async fn finished(ctx: &Context, outcome: Outcome) {
             let _ = waiting.send(outcome.result);
         }
         Some(Waiting::Environment(begun)) => {
-            if !is_told(ctx, &outcome) {
+            if outcome.action != Action::Compare && !is_told(ctx, &outcome) {
                 refresh(ctx, &outcome.release, outcome.expected_revision).await;
             }
             let place = (begun.environment.as_str(), outcome.release.as_str(), outcome.expected_revision);
@@ -157,6 +158,7 @@ async fn finished(ctx: &Context, outcome: Outcome) {
                     Ok(success) => {
                         let checked = (outcome.action == Action::Check).then_some(success.checks);
                         Ok(Success {
+                            compared: success.compared.map(|compared| Box::new(taken(*compared))),
                             nothing_to_check: checked == Some(0),
                             check_started: checked.filter(|checks| *checks > 0).map(|_| Timestamp::now()),
                         })
@@ -172,6 +174,29 @@ async fn finished(ctx: &Context, outcome: Outcome) {
             });
         }
         None => ctx.pool.taken(&outcome.release, &outcome.id),
+    }
+}
+
+/// The worker's comparison in our words.
+fn taken(compared: odoofleet_helm::Compared) -> Compared {
+    let all = |diffs: Vec<ObjectDiff>| diffs.into_iter().map(difference).collect();
+    Compared {
+        revision: compared.revision,
+        resource_version: compared.resource_version,
+        chart: compared.chart,
+        chart_version: compared.chart_version,
+        differences: all(compared.differences),
+        unstable: all(compared.unstable),
+        changes: all(compared.changes),
+        restarts: compared.restarts,
+    }
+}
+
+fn difference(diff: ObjectDiff) -> ObjectDifference {
+    ObjectDifference {
+        object: format!("{}/{}", diff.kind, diff.name),
+        change: diff.change.as_str().to_owned(),
+        paths: diff.paths,
     }
 }
 

@@ -11,7 +11,7 @@ use odoofleet_api::conditions::Reason;
 use odoofleet_api::{OdooEnvironment, labels};
 use odoofleet_core::environment::references::{ObjectKind, Referrer, hosts, names};
 use odoofleet_core::environment::validate::Validated;
-use odoofleet_core::environment::{Facts, FedValue, HelmStep, check};
+use odoofleet_core::environment::{Facts, FedValue, HelmStep, adoption, check};
 use odoofleet_core::finding::Finding;
 use odoofleet_core::fleet::{Change, Delta, ObjectWatch};
 use odoofleet_core::observed::Running;
@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use super::{Error, with_uid};
 use crate::context::Context;
+use crate::controllers::records;
 use crate::watches::references;
 
 /// Length of generated passwords: 62^32 possibilities.
@@ -52,13 +53,18 @@ pub async fn build(
     };
     let inputs = match (step.action, wanted) {
         (HelmAction::Unlock | HelmAction::Uninstall, _) => None,
-        (HelmAction::Install | HelmAction::Check | HelmAction::Upgrade, Some(wanted)) => {
+        (action, Some(wanted)) => {
+            if action == HelmAction::Compare
+                && let Err(finding) = check_record(ctx, wanted, step.revision - 1).await?
+            {
+                return Ok(Err(finding));
+            }
             match inputs(ctx, facts, wanted, step).await? {
                 Ok(inputs) => Some((wanted, Box::new(inputs))),
                 Err(finding) => return Ok(Err(finding)),
             }
         }
-        (HelmAction::Install | HelmAction::Check | HelmAction::Upgrade, None) => {
+        (_, None) => {
             return Ok(Err(Finding::new(Reason::InvalidSpec, "nothing valid is wanted any more")));
         }
     };
@@ -66,11 +72,10 @@ pub async fn build(
     let command = match (step.action, inputs) {
         (HelmAction::Install, Some((_, inputs))) => Command::Install { inputs },
         (HelmAction::Check, Some((wanted, inputs))) => Command::Check { inputs, check: check_request(wanted) },
+        (HelmAction::Compare, Some((_, inputs))) => Command::Compare { inputs },
         (HelmAction::Upgrade, Some((_, inputs))) => Command::Upgrade { inputs, seen: None },
         (HelmAction::Uninstall, _) => Command::Uninstall,
-        (HelmAction::Unlock, _) | (HelmAction::Install | HelmAction::Check | HelmAction::Upgrade, None) => {
-            Command::Unlock
-        }
+        (HelmAction::Unlock, _) | (_, None) => Command::Unlock,
     };
     let superseded = if step.action == HelmAction::Uninstall { SUPERSEDED_AT_UNINSTALL } else { SUPERSEDED };
     Ok(Ok(Request {
@@ -82,6 +87,25 @@ pub async fn build(
         timeout_seconds,
         command,
     }))
+}
+
+/// Refuses a release whose record cannot be read, or says that it is another customer's.
+async fn check_record(ctx: &Context, wanted: &Validated, revision: i64) -> Result<Result<(), Finding>, Error> {
+    let release = wanted.release.as_str();
+    let record = records::read(ctx, release, revision).await;
+    let record = match record.map_err(|error| Error::Record(release.to_owned(), error))? {
+        Some(Ok(record)) => record,
+        Some(Err(error)) => {
+            let message = format!(
+                "revision {revision} of release \"{release}\" cannot be compared: {error}; restore Secret \"{}\" from a backup, or have the tool that installed it upgrade it once more",
+                records::object_name(release, revision)
+            );
+            return Ok(Err(Finding::new(Reason::AdoptionPending, message)));
+        }
+        // Its watch tells that it is gone.
+        None => return Ok(Ok(())),
+    };
+    Ok(adoption::check_customer(&record.config, wanted))
 }
 
 /// What the chart is rendered with.

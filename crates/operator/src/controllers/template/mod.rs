@@ -12,6 +12,7 @@ use odoofleet_core::fleet::Answer;
 use odoofleet_core::template::TemplateStep;
 
 use super::objects::{apply_status, set_finalizer};
+use super::records;
 use crate::context::Context;
 
 pub use freeze::Freezing;
@@ -39,6 +40,9 @@ pub enum Error {
         #[source]
         source: kube::Error,
     },
+    /// A release that nobody claims.
+    #[error("failed to read the records of releases that nobody claims")]
+    Records(#[source] kube::Error),
     /// The status.
     #[error("failed to write the status of template \"{name}\"")]
     Status {
@@ -52,6 +56,7 @@ pub enum Error {
 
 /// One look at a template. The answer is when the next look is due by itself.
 pub async fn look(name: String, ctx: Arc<Context>) -> Result<Option<Timestamp>, Error> {
+    records::learn(&ctx).await.map_err(Error::Records)?;
     let decided = ctx.fleet.with(|fleet| {
         let template = Arc::clone(fleet.template(&name)?);
         Some((template, fleet.decide_template(&name, Timestamp::now())?))
