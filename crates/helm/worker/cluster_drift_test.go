@@ -357,3 +357,78 @@ func TestUpgradeAfterACorrectionSendsTheObject(t *testing.T) {
 		t.Errorf("sent %v", got)
 	}
 }
+
+// A volume that was enlarged is as it should be, and asking for less would be refused.
+func TestEnlargedVolumeIsNoDrift(t *testing.T) {
+	for name, by := range makers {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			class := w.volumeOf(true)
+			w.makes(by, "install", "acme-prod", chartArchive(t, "odoo", map[string]string{"claim.yaml": claimOfSize, "values.yaml": "class: " + class + "\n"}))
+			w.waitUntilBound("files")
+			w.edits(core, "persistentvolumeclaims", "files", `{"spec":{"resources":{"requests":{"storage":"2Gi"}}},"metadata":{"labels":{"mine":"x"}}}`)
+			w.noDrift("an enlarged volume")
+			w.edits(core, "persistentvolumeclaims", "files", `{"metadata":{"labels":{"app.kubernetes.io/managed-by":"me"}}}`)
+			if done := w.driftOf(correcting); !slices.Equal(done.Corrected, []string{"PersistentVolumeClaim/files"}) || len(done.Refused) > 0 {
+				t.Errorf("corrected %v, refused %v", done.Corrected, done.Refused)
+			}
+			if size := w.claim("files").Spec.Resources.Requests.Storage().String(); size != "2Gi" {
+				t.Errorf("size %s", size)
+			}
+		})
+	}
+}
+
+// A Job that Kubernetes has removed when its time was over is not run again.
+func TestFinishedJobThatIsGoneIsNoDrift(t *testing.T) {
+	w := newWorld(t)
+	expiring := strings.ReplaceAll(strings.Replace(jobOfImage, "spec: {template", "spec: {ttlSecondsAfterFinished: 60, template", 1), "init", "expiring")
+	w.helm("install", "acme-prod", chartArchive(t, "odoo", map[string]string{"one.yaml": expiring, "two.yaml": jobOfImage}))
+	now := metav1.DeletePropagationBackground
+	for _, name := range []string{"expiring", "init"} {
+		must(t, w.clients.BatchV1().Jobs(w.namespace).Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: &now}))
+	}
+	if got := said(w.driftOf(nil).Drift); !slices.Equal(got, []string{"removed Job/init []"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// What was made anew under a name of the release's by another release is not taken away from that.
+func TestObjectOfAnotherReleaseIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys})
+	w.helm("install", "acme-prod", chart, "--set", "keys.a=x")
+	must(t, w.clients.CoreV1().ConfigMaps(w.namespace).Delete(t.Context(), "settings", metav1.DeleteOptions{}))
+	w.helm("install", "other", chart, "--set", "keys.a=theirs")
+	done := w.driftOf(correcting)
+	if len(done.Corrected) > 0 || len(done.Refused) != 1 || done.Refused[0].Class != classConflict || w.configMap("settings")["a"] != "theirs" {
+		t.Errorf("%+v", done)
+	}
+}
+
+// Without the right to write, looking works and putting right does not.
+func TestCorrectionNeedsAPermit(t *testing.T) {
+	w := newWorld(t)
+	w.helm("install", "acme-prod", chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys}), "--set", "keys.a=x")
+	w.edits(core, "configmaps", "settings", `{"data":{"a":"changed"}}`)
+	r := w.request(actionDrift, 1, "")
+	r.Drift.Correct = true
+	r.ValidForMillis = 0
+	w.refused(r, classPermitExpired)
+	if got := w.configMap("settings")["a"]; got != "changed" {
+		t.Errorf("a is %q", got)
+	}
+}
+
+// The API server does not answer: then nothing is said of any object.
+func TestDriftWithoutAnAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.helm("install", "acme-prod", chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys}))
+	w.requests.before = func(r *http.Request) error {
+		if path.Base(r.URL.Path) == "settings" {
+			return http.ErrHandlerTimeout
+		}
+		return nil
+	}
+	w.refused(w.request(actionDrift, 1, ""), classUnreachable)
+}
