@@ -48,6 +48,8 @@ vocabulary! {
         Diff = "diff",
         /// Tells whether a chart renders what a release's newest record holds, whoever made it.
         Compare = "compare",
+        /// Tells what of a release somebody has changed, and puts it right.
+        Drift = "drift",
         /// Marks a revision as failed that a killed Helm left pending.
         Unlock = "unlock",
         /// Helm's uninstall.
@@ -184,7 +186,7 @@ pub struct Request {
     pub release: String,
     /// Namespace: always the worker's own.
     pub namespace: String,
-    /// The revision that the operation makes or would make; for uninstall and unlock the one that it acts on.
+    /// The revision that the operation makes or would make; for uninstall, unlock and drift the one that it acts on.
     pub expected_revision: i64,
     /// Revisions in the storage: no other is asked for.
     pub revisions: Vec<i64>,
@@ -244,6 +246,12 @@ pub enum Command {
         /// With what.
         inputs: Box<Inputs>,
     },
+    /// Compares what is live with the manifest of the newest deployed revision, hooks left out. What a person has added and Helm does not
+    /// own is no drift and stays; nor are defaults, what admission makes of an object, its status, or a claim that was enlarged.
+    Drift {
+        /// What is looked at, and whether it is put right.
+        drift: Drift,
+    },
     /// Marks a pending revision as failed.
     Unlock,
     /// Removes the release.
@@ -260,6 +268,7 @@ impl Command {
             Self::Render { .. } => Action::Render,
             Self::Diff { .. } => Action::Diff,
             Self::Compare { .. } => Action::Compare,
+            Self::Drift { .. } => Action::Drift,
             Self::Unlock => Action::Unlock,
             Self::Uninstall => Action::Uninstall,
         }
@@ -346,6 +355,30 @@ pub struct Check {
     pub owner: Owner,
 }
 
+/// What of a release is compared with what is live, and what is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Drift {
+    /// Whether what differs is put right: by the same writes that were tried, without a revision. Else nothing is written.
+    pub correct: bool,
+    /// Objects to look at, named as in [`Seen`]; none for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<Vec<String>>,
+    /// What is as somebody wants it.
+    pub ignore: Vec<Ignore>,
+    /// Workloads, by `Kind/name`, whose number of pods is nobody's mistake, and CronJobs whose suspension is.
+    pub scaled: Vec<String>,
+}
+
+/// Fields that are neither drift nor put right.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Ignore {
+    /// The object, named as in [`Seen`]; none for every object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// Paths as drift is told, each with all that is below it; `[*]` is every place in a list.
+    pub paths: Vec<String>,
+}
+
 /// An object that owns others.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -375,6 +408,30 @@ pub struct Success {
     #[serde(default)]
     #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
     pub compared: Option<Box<Compared>>,
+    /// For drift: what is live otherwise than it should be. `Removed` is what is missing.
+    #[serde(default)]
+    #[cfg_attr(test, serde(skip_serializing_if = "Vec::is_empty"))]
+    pub drift: Vec<ObjectDiff>,
+    /// For drift: objects that were put right, named as in [`Seen`].
+    #[serde(default)]
+    #[cfg_attr(test, serde(skip_serializing_if = "Vec::is_empty"))]
+    pub corrected: Vec<String>,
+    /// For drift: objects that could not be looked at or put right. The others were all the same.
+    #[serde(default)]
+    #[cfg_attr(test, serde(skip_serializing_if = "Vec::is_empty"))]
+    pub refused: Vec<ObjectRefused>,
+}
+
+/// Why one object could not be looked at or put right.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub struct ObjectRefused {
+    /// The object, named as in [`Seen`].
+    pub object: String,
+    /// Class.
+    pub class: ErrorClass,
+    /// For people; it holds no value of the user's.
+    pub message: String,
 }
 
 /// What a chart renders, beside what a release's newest record holds.

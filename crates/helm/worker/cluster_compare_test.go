@@ -73,15 +73,30 @@ func (w *world) isEqual(c *compared) {
 	}
 }
 
-// makers are the ways in which a release that is not ours comes to be.
-var makers = map[string][]string{"server-side": {"--server-side=true"}, "client-side": {"--server-side=false"}}
+// maker is a way in which a release that is not ours comes to be.
+type maker struct {
+	helm  string
+	flags []string
+}
+
+var makers = map[string]maker{
+	"Helm 4, server-side": {envHelm, []string{"--server-side=true"}},
+	"Helm 4, client-side": {envHelm, []string{"--server-side=false"}},
+	"Helm 3":              {envHelm3, nil},
+}
+
+// makes runs a Helm's command line.
+func (w *world) makes(by maker, args ...string) {
+	w.t.Helper()
+	w.commandLine(by.helm, append(args, by.flags...)...)
+}
 
 func TestReleaseOfTheSameChartAndValuesIsEqual(t *testing.T) {
-	for name, flags := range makers {
+	for name, by := range makers {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			chart := chartArchive(t, "odoo", map[string]string{"all.yaml": comparedChart})
-			w.helm(append([]string{"install", "acme-prod", chart}, flags...)...)
+			w.makes(by, "install", "acme-prod", chart)
 			c := w.compare(1, chart, nil)
 			w.isEqual(c)
 			secret, _ := w.record(1)
@@ -96,11 +111,11 @@ func TestReleaseOfTheSameChartAndValuesIsEqual(t *testing.T) {
 }
 
 func TestReleaseWithOtherValuesTellsWhatDiffersAndWhatAnUpgradeWouldDo(t *testing.T) {
-	for name, flags := range makers {
+	for name, by := range makers {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			more := map[string]string{"all.yaml": comparedChart, "more.yaml": strings.ReplaceAll(twoKeys, "settings", "more")}
-			w.helm(append([]string{"install", "acme-prod", chartArchive(t, "odoo", more), "--set", "a=2,hook=2,password=hunter2,keys.b=x"}, flags...)...)
+			w.makes(by, "install", "acme-prod", chartArchive(t, "odoo", more), "--set", "a=2,hook=2,password=hunter2,keys.b=x")
 			c := w.compare(1, chartArchive(t, "odoo", map[string]string{"all.yaml": comparedChart}), map[string]any{"image": "b"})
 			want := []string{"changed ConfigMap/hooked [data.h]", "removed ConfigMap/more []", "changed ConfigMap/settings [data.a]",
 				"changed Deployment/web [spec.template.spec.containers[0].image]", "changed Secret/passwords [stringData.fixed]"}
@@ -123,11 +138,11 @@ func TestReleaseWithOtherValuesTellsWhatDiffersAndWhatAnUpgradeWouldDo(t *testin
 
 // A field that is rendered no more goes by either method, and what a person has added stays.
 func TestWhatAnUpgradeWouldTakeAwayIsTold(t *testing.T) {
-	for name, flags := range makers {
+	for name, by := range makers {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			chart := chartArchive(t, "odoo", map[string]string{"cm.yaml": twoKeys})
-			w.helm(append([]string{"install", "acme-prod", chart, "--set", "keys.a=x,keys.b=y"}, flags...)...)
+			w.makes(by, "install", "acme-prod", chart, "--set", "keys.a=x,keys.b=y")
 			w.touches("settings", `{"data":{"mine":"z"}}`)
 			c := w.compare(1, chart, map[string]any{"keys": map[string]any{"a": "x"}})
 			if got := said(c.Changes); !slices.Equal(got, []string{"changed ConfigMap/settings [data.b]"}) {

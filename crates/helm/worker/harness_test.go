@@ -32,6 +32,7 @@ import (
 const (
 	envKubeconfig = "ODOOFLEET_TEST_KUBECONFIG"
 	envHelm       = "ODOOFLEET_TEST_HELM"
+	envHelm3      = "ODOOFLEET_TEST_HELM3"
 	envChild      = "ODOOFLEET_TEST_CHILD"
 	envMemory     = "ODOOFLEET_TEST_MEMORY" // MiB
 )
@@ -133,6 +134,9 @@ func (w *world) request(action string, revision int, chart string) *request {
 	for i := max(1, revision-2); i < revision; i++ {
 		r.Revisions = append(r.Revisions, i)
 	}
+	if r.Action == actionDrift {
+		r.Drift = &driftRequest{}
+	}
 	if !r.rendersChart() {
 		r.Revisions = append(r.Revisions, revision)
 		return r
@@ -184,9 +188,15 @@ func (w *world) refused(r *request, class string) *workerError {
 // helm runs Helm's own command line.
 func (w *world) helm(args ...string) string {
 	w.t.Helper()
-	program := os.Getenv(envHelm)
+	return w.commandLine(envHelm, args...)
+}
+
+// commandLine runs one of the Helms.
+func (w *world) commandLine(variable string, args ...string) string {
+	w.t.Helper()
+	program := os.Getenv(variable)
 	if program == "" {
-		w.t.Skipf("%s is not set: this test needs Helm's command line", envHelm)
+		w.t.Skipf("%s is not set: this test needs Helm's command line", variable)
 	}
 	home := w.t.TempDir()
 	command := exec.Command(program, append(args, "--namespace", w.namespace, "--kubeconfig", os.Getenv(envKubeconfig))...)

@@ -120,6 +120,8 @@ func (o *operation) act(ctx context.Context) (*success, error) {
 		return o.diff()
 	case actionCompare:
 		return o.compareRecord(ctx)
+	case actionDrift:
+		return o.drift(ctx)
 	case actionUnlock:
 		return o.unlock(ctx)
 	case actionUninstall:

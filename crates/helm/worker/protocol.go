@@ -28,6 +28,7 @@ const (
 	actionRender    = "render"
 	actionDiff      = "diff"
 	actionCompare   = "compare"
+	actionDrift     = "drift"
 	actionUnlock    = "unlock"
 	actionUninstall = "uninstall"
 )
@@ -75,7 +76,8 @@ type request struct {
 
 	Release   string `json:"release"`
 	Namespace string `json:"namespace"`
-	// ExpectedRevision is the revision that the operation makes or would make; for uninstall and unlock the one that it acts on.
+	// ExpectedRevision is the revision that the operation makes or would make; for uninstall, unlock
+	// and drift the one that it acts on.
 	ExpectedRevision int `json:"expectedRevision"`
 	// Revisions are those in storage: no other is ever asked for, save the expected one.
 	Revisions      []int `json:"revisions"`
@@ -87,6 +89,8 @@ type request struct {
 	Check *checkRequest `json:"check,omitempty"`
 	// Objects, for diff, are compared even if they are rendered as they were; each is named by "Kind/name".
 	Objects []string `json:"objects,omitempty"`
+	// Drift, for drift, says what is looked at and what is done.
+	Drift *driftRequest `json:"drift,omitempty"`
 	// Seen, for upgrade, is what the operator knows of the objects in the cluster.
 	Seen *seen `json:"seen,omitempty"`
 }
@@ -130,6 +134,34 @@ type checkRequest struct {
 	} `json:"owner"`
 }
 
+// driftRequest says what of a release is compared with what is live.
+type driftRequest struct {
+	// Correct puts right what differs.
+	Correct bool `json:"correct"`
+	// Objects, named as in what is seen, are those to look at; nil for all.
+	Objects *[]string `json:"objects,omitempty"`
+	Ignore  []ignored `json:"ignore"`
+	// Scaled are workloads, by "Kind/name", whose replicas are somebody's choice, and CronJobs whose "suspend" is.
+	Scaled []string `json:"scaled"`
+}
+
+// ignored are paths, of one object by its name as in what is seen or of all, that are as somebody wants them, with all below them.
+type ignored struct {
+	Object *string  `json:"object,omitempty"`
+	Paths  []string `json:"paths"`
+}
+
+func (d *driftRequest) validate() error {
+	for _, ignore := range d.Ignore {
+		for _, path := range ignore.Paths {
+			if _, err := parsePath(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (c *checkRequest) valid() bool {
 	return c.Digest != "" && c.Owner.APIVersion != "" && c.Owner.Kind != "" && c.Owner.Name != "" && c.Owner.UID != ""
 }
@@ -161,7 +193,7 @@ var (
 // validate returns what is wrong with the request, if anything.
 func (r *request) validate(namespace string) error {
 	switch r.Action {
-	case actionInstall, actionUpgrade, actionCheck, actionRender, actionDiff, actionCompare, actionUnlock, actionUninstall:
+	case actionInstall, actionUpgrade, actionCheck, actionRender, actionDiff, actionCompare, actionDrift, actionUnlock, actionUninstall:
 	default:
 		return fmt.Errorf("action %q is unknown", r.Action)
 	}
@@ -182,12 +214,16 @@ func (r *request) validate(namespace string) error {
 		return errors.New("a check, and nothing else, needs \"check\" with a digest and an owner")
 	case r.Action != actionDiff && len(r.Objects) > 0:
 		return errors.New("\"objects\" are for a diff alone")
+	case (r.Action == actionDrift) != (r.Drift != nil):
+		return errors.New("drift, and nothing else, needs \"drift\"")
 	case r.Action != actionUpgrade && r.Seen != nil:
 		return errors.New("\"seen\" is for an upgrade alone")
 	case r.rendersChart() != (r.Inputs != nil):
 		return errors.New("what renders a chart, and nothing else, needs \"inputs\"")
 	case r.Inputs != nil:
 		return r.Inputs.validate()
+	case r.Drift != nil:
+		return r.Drift.validate()
 	}
 	return nil
 }
@@ -208,12 +244,18 @@ func (i *Inputs) validate() error {
 }
 
 func (r *request) rendersChart() bool {
-	return r.Action != actionUnlock && r.Action != actionUninstall
+	return r.Action != actionUnlock && r.Action != actionUninstall && r.Action != actionDrift
 }
 
 // writes says whether the action changes anything at all.
 func (r *request) writes() bool {
-	return r.Action != actionRender && r.Action != actionDiff && r.Action != actionCompare
+	switch r.Action {
+	case actionRender, actionDiff, actionCompare:
+		return false
+	case actionDrift:
+		return r.Drift != nil && r.Drift.Correct
+	}
+	return true
 }
 
 // makesRevision says whether the action adds a revision to the storage.
@@ -259,6 +301,19 @@ type success struct {
 	Diff []objectDiff `json:"diff,omitempty"`
 	// Compared is given for compare only.
 	Compared *compared `json:"compared,omitempty"`
+	// Drift is given for drift only: what is live otherwise than it should be. Removed is what is missing.
+	Drift []objectDiff `json:"drift,omitempty"`
+	// Corrected and Refused are the objects that were put right, named as in what is seen, and those that could not be looked at or
+	// put right.
+	Corrected []string        `json:"corrected,omitempty"`
+	Refused   []objectRefused `json:"refused,omitempty"`
+}
+
+// objectRefused says why one object could not be looked at or put right.
+type objectRefused struct {
+	Object  string `json:"object"`
+	Class   string `json:"class"`
+	Message string `json:"message"`
 }
 
 // compared says whether a chart renders what a release's newest record holds, and if not, what an upgrade would do.

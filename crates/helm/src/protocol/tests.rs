@@ -32,6 +32,16 @@ fn seen() -> Seen {
     Seen { revision: 2, resource_version: "16".into(), objects: BTreeMap::from(objects) }
 }
 
+fn drift() -> Drift {
+    let paths = vec!["spec.template.spec.containers[*].image".into()];
+    let ignore = vec![
+        Ignore { object: Some("Deployment.apps/acme-prod-web".into()), paths: paths.clone() },
+        Ignore { object: None, paths },
+    ];
+    let objects = Some(vec!["ConfigMap/acme-prod".into()]);
+    Drift { correct: true, objects, ignore, scaled: vec!["Deployment/acme-prod-web".into()] }
+}
+
 fn command(action: Action) -> Command {
     let owner = Owner {
         api_version: "odoofleet.dev/v1alpha1".into(),
@@ -46,6 +56,7 @@ fn command(action: Action) -> Command {
         Action::Render => Command::Render { inputs: inputs() },
         Action::Diff => Command::Diff { inputs: inputs(), objects: vec!["Deployment/acme-prod-web".into()] },
         Action::Compare => Command::Compare { inputs: inputs() },
+        Action::Drift => Command::Drift { drift: drift() },
         Action::Unlock => Command::Unlock,
         Action::Uninstall => Command::Uninstall,
     }
@@ -98,9 +109,17 @@ fn lines() -> Vec<Value> {
         changes: diff.clone(),
         restarts: vec!["Deployment/acme-prod-web".into()],
     };
-    answers.push(Answer::Success { id: id(), success: Success { hooks, checks: 1, diff, compared: None } });
+    answers.push(Answer::Success {
+        id: id(),
+        success: Success { hooks, checks: 1, diff: diff.clone(), ..Success::default() },
+    });
     let compared = Success { hooks, compared: Some(Box::new(compared)), ..Success::default() };
     answers.push(Answer::Success { id: id(), success: compared });
+    let refused =
+        ObjectRefused { object: "Service/acme-prod".into(), class: ErrorClass::Immutable, message: "it fails".into() };
+    let corrected = vec!["ConfigMap/acme-prod".into()];
+    let drift = Success { drift: diff, corrected, refused: vec![refused], ..Success::default() };
+    answers.push(Answer::Success { id: id(), success: drift });
     answers.extend(ErrorClass::ALL.iter().filter(|class| **class != ErrorClass::Died).map(|class| {
         let details = vec!["PersistentVolumeClaim \"acme-prod-filestore\" would be removed".into()];
         Answer::Failure { id: id(), error: WorkerError { class: *class, message: "it fails".into(), details } }

@@ -17,6 +17,8 @@ pub const KUBECTL: Tool =
     Tool { name: "kubectl", module: "kubernetes", only: Some("k8s.io/kubernetes/cmd/kubectl"), files: &[] };
 /// The Helm CLI.
 pub const HELM: Tool = Tool { name: "helm", module: "helm", only: None, files: &[] };
+/// The CLI of Helm 3, of whose releases there are many: tests take them over.
+pub const HELM3: Tool = Tool { name: "helm3", module: "helm3", only: None, files: &[] };
 /// Plays nodes, pods and volumes; its stages say how.
 pub const KWOK: Tool = Tool {
     name: "kwok",
@@ -85,5 +87,5 @@ pub fn real() -> Vec<Tool> {
 }
 
 /// All of them; kubectl alone comes of the same recipe as the control plane's.
-pub const ALL: [Tool; 11] =
-    [ETCD, KUBERNETES, HELM, KWOK, REGISTRY, GOVULNCHECK, CONTAINERD, NODE, COREDNS, VOLUMES, METRICS];
+pub const ALL: [Tool; 12] =
+    [ETCD, KUBERNETES, HELM, HELM3, KWOK, REGISTRY, GOVULNCHECK, CONTAINERD, NODE, COREDNS, VOLUMES, METRICS];

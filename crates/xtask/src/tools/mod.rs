@@ -278,6 +278,7 @@ fn program(package: &str) -> &str {
     match go_name(package) {
         // etcd's.
         "server" => "etcd",
+        "helm" if package.starts_with("helm.sh/helm/v3/") => "helm3",
         name => name,
     }
 }
@@ -317,8 +318,8 @@ mod tests {
 
     #[test]
     fn every_tool_of_the_repository_has_a_version() {
-        for tool in
-            [&[ETCD, KUBERNETES, KUBECTL, HELM, KWOK, REGISTRY, GOVULNCHECK, ACTIONLINT][..], &REAL_NODE].concat()
+        for tool in [&[ETCD, KUBERNETES, KUBECTL, HELM, HELM3, KWOK, REGISTRY, GOVULNCHECK, ACTIONLINT][..], &REAL_NODE]
+            .concat()
         {
             let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
             let parsed = GoMod::parse(&fs::read_to_string(&file).unwrap());
@@ -352,7 +353,7 @@ mod tests {
     fn archives_are_of_the_versions_that_are_built() {
         let table = Table::read().unwrap();
         let mut listed = 0;
-        for tool in [ETCD, KUBERNETES, HELM, KWOK, NODE] {
+        for tool in [ETCD, KUBERNETES, HELM, HELM3, KWOK, NODE] {
             let file = repo::path("e2e/tools").join(tool.module).join("go.mod");
             let parsed = GoMod::parse(&fs::read_to_string(file).unwrap());
             for package in &parsed.tools {
@@ -391,6 +392,8 @@ mod tests {
         assert_eq!(go_name("go.etcd.io/etcd/server/v3"), "server");
         assert_eq!(go_name("example.org/vim"), "vim");
         assert_eq!(program("go.etcd.io/etcd/server/v3"), "etcd");
+        assert_eq!(program("helm.sh/helm/v3/cmd/helm"), "helm3");
+        assert_eq!(program("helm.sh/helm/v4/cmd/helm"), "helm");
     }
 
     #[test]

@@ -42,9 +42,14 @@ impl Bench {
     pub fn cluster(&mut self) -> Result<&Layout> {
         let cluster = match self.cluster.take() {
             Some(cluster) => cluster,
-            None => TestCluster::start(&tools::control_plane(self.kubernetes), None)?,
+            None => TestCluster::start(&self.tools(), None)?,
         };
         Ok(&self.cluster.insert(cluster).layout)
+    }
+
+    /// A control plane, and the Helm whose releases tests take over.
+    fn tools(&self) -> Vec<tools::Tool> {
+        [&tools::control_plane(self.kubernetes)[..], &[tools::HELM3]].concat()
     }
 
     /// A cluster that no check has used; the shared one ends.
@@ -52,7 +57,7 @@ impl Bench {
         if let Some(old) = self.cluster.take() {
             old.discard()?;
         }
-        let tools = [&tools::control_plane(self.kubernetes)[..], &[tools::REGISTRY]].concat();
+        let tools = [&self.tools()[..], &[tools::REGISTRY]].concat();
         Ok(&self.cluster.insert(TestCluster::start(&tools, None)?).layout)
     }
 

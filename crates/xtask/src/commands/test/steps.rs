@@ -63,6 +63,7 @@ pub fn go_tests(bench: &mut Bench) -> Result<()> {
     if let Some(cluster) = bench.optional_cluster()? {
         command.env("ODOOFLEET_TEST_KUBECONFIG", cluster.kubeconfig());
         command.env("ODOOFLEET_TEST_HELM", cluster.bin().join("helm"));
+        command.env("ODOOFLEET_TEST_HELM3", cluster.bin().join("helm3"));
         // A result from the cache would be one of another cluster.
         command.arg("-count=1");
     }
