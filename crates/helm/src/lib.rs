@@ -10,8 +10,8 @@ mod worker;
 
 pub use pool::{Event, Observe, Outcome, Pool, PoolConfig, Submitted, TaskStage, TaskState};
 pub use protocol::{
-    Action, Change, Chart, Check, Command, Compared, ErrorClass, Hooks, Inputs, ObjectDiff, Owner, Request, Seen,
-    SeenObject, Stage, Success, WorkerError,
+    Action, Change, Chart, Check, Command, Compared, Drift, ErrorClass, Hooks, Ignore, Inputs, ObjectDiff,
+    ObjectRefused, Owner, Request, Seen, SeenObject, Stage, Success, WorkerError,
 };
 pub use queue::{Lane, Turn};
 pub use worker::WorkerConfig;

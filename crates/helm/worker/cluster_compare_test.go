@@ -80,9 +80,9 @@ type maker struct {
 }
 
 var makers = map[string]maker{
-	"Helm 4, server-side": {envHelm, []string{"--server-side=true"}},
-	"Helm 4, client-side": {envHelm, []string{"--server-side=false"}},
-	"Helm 3":              {envHelm3, nil},
+	"Helm 4 server-side": {envHelm, []string{"--server-side=true"}},
+	"Helm 4 client-side": {envHelm, []string{"--server-side=false"}},
+	"Helm 3":             {envHelm3, nil},
 }
 
 // makes runs a Helm's command line.

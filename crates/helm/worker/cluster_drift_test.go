@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -431,4 +433,33 @@ func TestDriftWithoutAnAnswer(t *testing.T) {
 		return nil
 	}
 	w.refused(w.request(actionDrift, 1, ""), classUnreachable)
+}
+
+// The chart that most environments have, by every way in which its releases come to be.
+func TestTheOdooChartIsEqualAndHasNoDrift(t *testing.T) {
+	ways := map[string]func(*world, *request){"ours": func(w *world, r *request) { w.do(r) }}
+	for name, by := range makers {
+		ways[name] = func(w *world, r *request) {
+			file := filepath.Join(w.t.TempDir(), "values.json")
+			must(w.t, os.WriteFile(file, must1(json.Marshal(r.Values)), 0o600))
+			w.makes(by, "install", "acme-prod", r.Chart.Path, "--values", file)
+		}
+	}
+	for name, install := range ways {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			install(w, w.odoo(actionInstall, 1, "18.0"))
+			w.noDrift("as it was made")
+			if name == "ours" {
+				return
+			}
+			r := w.odoo(actionCompare, 2, "18.0")
+			w.isEqual(w.do(r).Compared)
+			r = w.odoo(actionCompare, 2, "18.0-2")
+			c := w.do(r).Compared
+			if len(c.Differences) == 0 || !slices.Contains(c.Restarts, "Deployment/acme-prod-web") || slices.Contains(c.Restarts, "StatefulSet/acme-prod-postgresql") {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
 }

@@ -69,11 +69,11 @@ func (o *operation) drift(ctx context.Context) (*success, error) {
 			result.Corrected = append(result.Corrected, name)
 		}
 		if err != nil {
-			failure := o.classify(err)
-			if reason := o.permit.check(); reason != nil && o.request.writes() || failure.Class == classUnreachable {
+			if isNetwork(err) || o.request.writes() && o.permit.check() != nil {
 				// The others would fare no better.
 				return nil, err
 			}
+			failure := o.classify(err)
 			result.Refused = append(result.Refused, objectRefused{Object: name, Class: failure.Class, Message: failure.Message})
 		}
 	}
