@@ -16,6 +16,7 @@ mod crds;
 mod customers;
 mod deletion;
 mod deletion_races;
+mod drift;
 mod engine;
 mod environments;
 mod handbook;

@@ -67,6 +67,11 @@ async fn an_installation_is_not_complete_before_its_hooks_have_succeeded() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generated_secret_that_is_lost_is_missed_and_not_made_anew() -> Result {
     let mut world = World::start("secretlost").await?;
+    // A release that reads no password of ours misses none.
+    let mut template = e2e::template("small", "2");
+    let binding = json!({ "to": "existingSecret", "from": "databaseSecret" });
+    template["spec"]["bindings"].as_array_mut().expect("a list").push(binding);
+    world.apply(&template).await?;
     world.apply(&e2e::environment("acme", "prod")).await?;
     world.wait_phase("acme-prod", "Running").await?;
     let name = "acme-prod-odoofleet";

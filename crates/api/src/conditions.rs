@@ -124,6 +124,8 @@ reasons! {
     Installing,
     /// A release that somebody else installed is compared with what is wanted.
     Comparing,
+    /// What somebody changed by hand is being put right.
+    Correcting,
     /// A change is tried in a pod of its own before it replaces what runs.
     Checking,
     /// Helm upgrades the release.
@@ -236,6 +238,8 @@ reasons! {
     LimitExceeded,
     /// Somebody changed the release by hand.
     ChangedByHand,
+    /// Somebody changed objects of the release by hand.
+    Drifted,
 
     // What runs has a problem.
     /// A workload of the release is gone, or the template names one that the chart does not make.

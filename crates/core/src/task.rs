@@ -16,6 +16,8 @@ pub enum HelmAction {
     Compare,
     /// Starts the pod in which a chart tries its new inputs.
     Check,
+    /// Puts right what somebody has changed by hand, without a revision.
+    Correct,
     /// Makes the next revision.
     Upgrade,
     /// Marks a revision as failed that a killed Helm left pending.
@@ -41,6 +43,7 @@ impl From<HelmAction> for Action {
         match action {
             HelmAction::Install => Self::Install,
             HelmAction::Compare => Self::Compare,
+            HelmAction::Correct => Self::Correct,
             HelmAction::Check => Self::Check,
             HelmAction::Upgrade => Self::Upgrade,
             HelmAction::Unlock => Self::Unlock,

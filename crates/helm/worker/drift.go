@@ -210,7 +210,7 @@ func (d *drifting) concede(info *resource.Info, live object) error {
 		}
 	}
 	for _, ignore := range d.request.Drift.Ignore {
-		if ignore.Object != nil && *ignore.Object != objectName(info) {
+		if !ignore.isAbout(objectName(info)) {
 			continue
 		}
 		for _, path := range ignore.Paths {
@@ -265,9 +265,19 @@ func scaledByController(live object) bool {
 	return false
 }
 
+// isAbout takes an object's name with and without the group of its kind: people write "Deployment/web".
+func (i ignored) isAbout(name string) bool {
+	if i.Object == nil || *i.Object == name {
+		return true
+	}
+	kind, rest, _ := strings.Cut(name, "/")
+	kind, _, _ = strings.Cut(kind, ".")
+	return *i.Object == kind+"/"+rest
+}
+
 func (d *drifting) ignores(name, path string) bool {
 	return slices.ContainsFunc(d.request.Drift.Ignore, func(ignore ignored) bool {
-		if ignore.Object != nil && *ignore.Object != name {
+		if !ignore.isAbout(name) {
 			return false
 		}
 		return slices.ContainsFunc(ignore.Paths, func(above string) bool {

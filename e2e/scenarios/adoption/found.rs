@@ -80,7 +80,7 @@ async fn what_renders_differently_each_time_is_not_taken_over() -> Result {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_of_another_chart_is_never_upgraded_to_this_one() -> Result {
-    let world = World::start("otherchart").await?;
+    let world = World::start("chartother").await?;
     let other = Chart::small("1.0.0").with("Chart.yaml", "apiVersion: v2\nname: other\nversion: 1.0.0\n");
     by_hand(&world, "acme-prod", &other.with("templates/web.yaml", "").with("templates/db.yaml", ""), &EQUAL).await?;
     world.apply(&environment("TakeOver")).await?;

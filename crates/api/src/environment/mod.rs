@@ -129,6 +129,9 @@ pub struct OdooEnvironmentSpec {
     /// What is done about a release of this name that the operator did not install. Default: Observe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<Adoption>,
+    /// What is done about what somebody changes by hand in the release's objects. Default: mode Warn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_detection: Option<DriftDetection>,
     /// What deleting this object does to the release. Default: Retain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
@@ -501,6 +504,44 @@ pub enum Adoption {
     /// Taken over by one upgrade if it differs. In Production this wants annotation `odoofleet.dev/allow-takeover` with the release and
     /// its revision.
     TakeOver,
+}
+
+/// What is done about what somebody changes by hand in the release's objects.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftDetection {
+    /// Default: Warn.
+    #[serde(default)]
+    pub mode: DriftMode,
+    /// What is as somebody wants it: neither told nor put right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub ignore: Vec<DriftIgnore>,
+}
+
+/// What is done about drift.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DriftMode {
+    /// It is not looked for. The next upgrade puts right what was changed.
+    Disabled,
+    /// It is told in `status.drift` and by condition Drifted.
+    #[default]
+    Warn,
+    /// It is put right at once, without a revision of Helm's.
+    Correct,
+}
+
+/// Fields that are neither told nor put right.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftIgnore {
+    /// Kind and name of an object, such as `Deployment/acme-prod-web`. Default: every object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320), regex(pattern = r"^[A-Za-z]+/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub object: Option<String>,
+    /// Paths, each with all that is below it, such as `spec.template.metadata.annotations`; `[*]` is every place in a list.
+    #[schemars(length(min = 1, max = 50))]
+    pub paths: Vec<String>,
 }
 
 /// Deadlines.

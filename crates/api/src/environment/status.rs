@@ -56,6 +56,9 @@ pub struct OdooEnvironmentStatus {
     /// How taking over a release that somebody else installed stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<AdoptionStatus>,
+    /// What somebody has changed by hand in the release's objects, at most 20 of them. It names fields and holds no value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<ObjectDifference>,
     /// The template version that the release holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateStatus>,
@@ -300,6 +303,8 @@ pub enum Action {
     Compare,
     /// A release that somebody else installed gets our labels. Nothing else is written.
     Adopt,
+    /// What somebody changed by hand is put right, without a revision.
+    Correct,
     /// A change is tried in a pod of its own, before an upgrade.
     Check,
     Upgrade,

@@ -107,6 +107,7 @@ fn record(step: &Step, generation: i64) -> Option<Record> {
         Step::Nothing
         | Step::Protect
         | Step::Reserve(_)
+        | Step::LookForDrift { .. }
         | Step::Cancel { .. }
         | Step::DeletePod { purpose: PodPurpose::EndCheck, .. }
         | Step::Mark(_)

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use odoofleet_api::environment::{OdooEnvironmentStatus, Placement};
 use odoofleet_api::{OdooEnvironment, labels};
 
+use super::drift::DriftFacts;
 use super::references::References;
 use crate::finding::Finding;
 use crate::observed::Running;
@@ -44,6 +45,8 @@ pub struct Facts {
     pub obstacle: Option<Finding>,
     /// From then on no worker of an earlier leader can write any more.
     pub fence: Timestamp,
+    /// What is known of drift.
+    pub drift: DriftFacts,
     /// Name under which NodePorts are reached.
     pub node_address: Option<String>,
 }

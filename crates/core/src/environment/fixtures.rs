@@ -12,6 +12,7 @@ use odoofleet_api::template::{WorkloadKind, WorkloadRole};
 use odoofleet_api::{Object, OdooEnvironment, labels};
 use serde_json::{Value, json};
 
+use super::drift::DriftFacts;
 use super::facts::Facts;
 use super::references::{CustomerView, ObjectKind, ObjectName, ReferencedObject, References, VersionView};
 use crate::chart::Chart;
@@ -221,6 +222,7 @@ pub fn facts(environment: OdooEnvironment) -> Facts {
         is_orphaned: false,
         obstacle: None,
         fence: Timestamp::from_second(1500).unwrap(),
+        drift: DriftFacts { everything_at: Timestamp::MAX, ..DriftFacts::default() },
         node_address: None,
     }
 }

@@ -12,6 +12,7 @@ use super::adoption;
 use super::check::{self, First};
 use super::decide::Look;
 use super::diagnosis::{Diagnosis, diagnose};
+use super::drift;
 use super::missing::{self, Missing};
 use super::operation::OperationState;
 use super::restart::{self, RestartStep};
@@ -390,7 +391,7 @@ impl Life<'_> {
             return adoption::asleep(self.look.facts.name());
         }
         match restart::next(self.look.status.restart.as_ref(), running, plan) {
-            RestartStep::Nothing => Plan::nothing(),
+            RestartStep::Nothing => drift::plan(self),
             RestartStep::Wait(finding) => Plan::wait(finding, None),
             RestartStep::Replace { name, uid } => {
                 Plan::step(Step::DeletePod { name, uid, purpose: PodPurpose::Restart })
@@ -405,6 +406,7 @@ pub(super) const fn words(action: Action) -> (Reason, &'static str) {
         Action::Install => (Reason::Installing, "installs"),
         Action::Unlock => (Reason::Unlocking, "recovers"),
         Action::Compare => (Reason::Comparing, "compares"),
+        Action::Correct => (Reason::Correcting, "puts right"),
         Action::Check => (Reason::Checking, "starts the pod that tries"),
         Action::Uninstall => (Reason::Deleting, "uninstalls"),
         Action::Upgrade

@@ -197,11 +197,13 @@ fn step(step: &Step) -> String {
             HelmAction::Install => format!("Helm installs revision {}", helm.revision),
             HelmAction::Upgrade => format!("Helm upgrades to revision {}", helm.revision),
             HelmAction::Compare => "compares it with what is wanted".to_owned(),
+            HelmAction::Correct => "puts right what somebody changed by hand".to_owned(),
             HelmAction::Check => "starts a pod that tries the change".to_owned(),
             HelmAction::Unlock => format!("marks revision {} as failed", helm.revision),
             HelmAction::Uninstall => "Helm uninstalls".to_owned(),
         },
         Step::Adopt { revision, .. } => format!("labels the record of revision {revision}, and nothing else"),
+        Step::LookForDrift { .. } => "has a worker look for drift".to_owned(),
         Step::Cancel { .. } => "takes the waiting operation back".to_owned(),
         Step::Scale(scaling) => {
             let one = |one: &super::scaling::Scaling| format!("{} to {}", short(&one.name), one.replicas);
@@ -230,6 +232,7 @@ fn line(what: &str, wish: &str, decision: &Decision) -> String {
     let truths = truths.map(|condition| condition.type_.as_str()).collect::<Vec<_>>().join(", ");
     let again = match wake_at.map(|until| until.as_second() - NOW) {
         None => "when told".to_owned(),
+        Some(seconds) if seconds >= 3 * 3600 => "when told".to_owned(),
         Some(seconds) if seconds >= 120 => format!("after {} min", seconds / 60),
         Some(seconds) => format!("after {seconds} s"),
     };
@@ -268,7 +271,8 @@ is left of an earlier look. What each reason means, and what to do: [conditions]
 
 - **The operator**: the one step that it takes; `–` is none.
 - **True**: the conditions that are true.
-- **Looks again**: by itself, if nothing happens before. *When told*: by a watch, a worker or a person; nothing polls.
+- **Looks again**: by itself, if nothing happens before. *When told*: by a watch, a worker or a person; nothing polls. In sync, a worker looks at
+  everything for [drift](drift.md) each three to six hours, and reads.
 
 | state of the release | |
 |---|---|

@@ -15,7 +15,7 @@ use super::references::hosts;
 use super::step::{HoldKind, Plan};
 use super::validate::Validated;
 use super::view::{Standing, View, certificates, view};
-use super::{adoption, missing, pod_reports};
+use super::{adoption, drift, missing, pod_reports};
 use crate::finding::Finding;
 use crate::observed::Running;
 use crate::release::{ReleaseState, Revision};
@@ -66,6 +66,7 @@ pub(super) fn derive(inputs: &StatusInputs<'_>) -> OdooEnvironmentStatus {
     release(&mut status, inputs, current);
     workloads(&mut status, inputs, &plan, current);
     pod_reports::take_over(&mut status, running);
+    drift::tell(&mut status, facts);
     if current {
         let namespace = environment.metadata.namespace.as_deref();
         status.endpoints = endpoints(&environment.spec, running, facts.node_address.as_deref(), namespace);
@@ -73,7 +74,12 @@ pub(super) fn derive(inputs: &StatusInputs<'_>) -> OdooEnvironmentStatus {
         status.endpoints = Vec::new();
     }
     status.url = status.endpoints.first().map(|endpoint| endpoint.address.clone());
-    let conditions = conditions(inputs, &view, state.as_ref());
+    let mut conditions = conditions(inputs, &view, state.as_ref());
+    if let Some(finding) = drift::finding(&status, facts)
+        && !conditions.iter().any(|condition| condition.type_ == ConditionType::Drifted)
+    {
+        conditions.push(wanted(ConditionType::Drifted, ConditionStatus::True, &finding));
+    }
     status.conditions = merge(&facts.before.conditions, conditions, facts.generation(), &Time(now));
     status
 }
@@ -194,13 +200,12 @@ fn endpoints(
 /// Odoo's own HTTP port.
 const ODOO_PORT: i32 = 8069;
 
+fn wanted(type_: ConditionType, status: ConditionStatus, finding: &Finding) -> Wanted {
+    Wanted { type_, status, reason: finding.reason.clone(), message: finding.message.clone() }
+}
+
 fn conditions(inputs: &StatusInputs<'_>, view: &View, state: Option<&ReleaseState>) -> Vec<Wanted> {
-    let condition = |type_, status: ConditionStatus, finding: &Finding| Wanted {
-        type_,
-        status,
-        reason: finding.reason.clone(),
-        message: finding.message.clone(),
-    };
+    let condition = wanted;
     let mut all = vec![
         condition(ConditionType::Ready, (view.standing == Standing::Ready).into(), &view.finding),
         condition(ConditionType::Available, view.available.into(), &view.finding),

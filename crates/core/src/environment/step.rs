@@ -1,5 +1,7 @@
 //! What a look at an environment decides: at most one step, what stands in its way, and what is told.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use odoofleet_api::environment::{Action, OdooEnvironmentStatus};
 
@@ -26,6 +28,11 @@ pub enum Step {
         resource_version: String,
         /// The labels.
         labels: Vec<(&'static str, String)>,
+    },
+    /// Have a worker look whether somebody has changed objects by hand. It only reads.
+    LookForDrift {
+        /// The objects; none for all.
+        objects: Option<BTreeSet<String>>,
     },
     /// Take back an operation that no worker has begun.
     Cancel {

@@ -81,6 +81,7 @@ fn deleting(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis) -> View {
         | Step::Protect
         | Step::Reserve(_)
         | Step::Adopt { .. }
+        | Step::LookForDrift { .. }
         | Step::DeletePod { .. }
         | Step::LetGo => "the object goes",
     };
@@ -131,7 +132,8 @@ fn held(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, hold: &Hold) -> View {
 fn working(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, wanted: Option<&Validated>) -> View {
     let (phase, of_pods, available) = by_pods(inputs, diagnosis);
     let step = &inputs.plan.step;
-    let settled = *step == Step::Nothing;
+    // A look for drift reads, and says nothing of where it stands.
+    let settled = matches!(step, Step::Nothing | Step::LookForDrift { .. });
     let well = matches!(phase, Phase::Running | Phase::Stopped);
     let finding = under_way(step, wanted).unwrap_or(of_pods);
     let finding = match wanted.map(|wanted| (&wanted.overlay, &wanted.version.waits_for)) {
@@ -161,6 +163,7 @@ fn under_way(step: &Step, wanted: Option<&Validated>) -> Option<Finding> {
                 HelmAction::Compare => {
                     "the release, which somebody else installed, is compared with what is wanted".to_owned()
                 }
+                HelmAction::Correct => "what somebody changed by hand is put right".to_owned(),
                 HelmAction::Unlock => {
                     format!("recovering revision {}, which a killed Helm left pending", helm.revision)
                 }
@@ -184,6 +187,7 @@ fn under_way(step: &Step, wanted: Option<&Validated>) -> Option<Finding> {
         Step::Nothing
         | Step::Protect
         | Step::Reserve(_)
+        | Step::LookForDrift { .. }
         | Step::Cancel { .. }
         | Step::DeletePod { purpose: PodPurpose::EndCheck, .. }
         | Step::Mark(_)

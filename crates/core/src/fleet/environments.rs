@@ -186,6 +186,7 @@ impl Fleet {
             self.tell_others(&owned, old.as_ref(), new.as_ref(), affected);
         }
         if after.is_none() && before.is_some() {
+            self.drift.remove(name);
             // What is kept of it elsewhere is forgotten by a look that finds nothing.
             affected.environments.insert(owned.clone());
         }

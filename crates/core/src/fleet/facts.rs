@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use odoofleet_api::OdooEnvironment;
 use odoofleet_api::environment::DeletionPolicy;
 use odoofleet_api::labels;
+use odoofleet_api::template::WorkloadKind;
 
 use super::{Fleet, Kind};
 use crate::customer::applies_to;
@@ -120,7 +121,10 @@ impl Fleet {
         // What runs of another's release is nobody else's to see.
         let own = history.newest().is_none_or(|newest| newest.ownership.may_belong_to(&environment));
         let running = release.as_ref().filter(|_| own).map(|release| self.running_of(release.as_str(), &environment));
+        let uid = environment.metadata.uid.clone().unwrap_or_default();
+        let drift = release.as_ref().map(|release| self.drift_of(name, &uid, release.as_str(), now));
         let mut facts = Facts {
+            drift: drift.unwrap_or_default(),
             held_plan: self.held_plan(&environment, &status),
             generated_secret: release
                 .as_ref()
@@ -194,12 +198,17 @@ impl Fleet {
     /// Notes a scaling that the API server has accepted, before the watch tells of it.
     pub fn note_scaled(
         &mut self,
-        workload: &(odoofleet_api::template::WorkloadKind, String),
+        workload: &(WorkloadKind, String),
         replicas: i32,
         remember: Option<i32>,
         version: &str,
     ) {
         self.running.note_scaled(workload, replicas, remember, version);
+        let kind = match workload.0 {
+            WorkloadKind::Deployment => "Deployment.apps",
+            WorkloadKind::StatefulSet => "StatefulSet.apps",
+        };
+        self.seen.note_own(kind, &workload.1, version);
     }
 
     /// Notes that a pod of a release was told to go, before the watch tells of it.

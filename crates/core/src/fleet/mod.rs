@@ -9,6 +9,7 @@ mod answers;
 mod certificates;
 mod charts;
 mod customers;
+mod drift;
 mod elsewhere;
 mod environments;
 mod facts;
@@ -161,6 +162,7 @@ pub struct Fleet {
     retained_by_host: Index<String, String>,
     running: running::Running,
     seen: seen::SeenObjects,
+    drift: HashMap<String, drift::DriftKnown>,
     certificates: HashMap<String, FoundCertificate>,
     objects: BTreeMap<ObjectWatch, HashMap<ObjectName, ReferencedObject>>,
     object_versions: BTreeMap<ObjectWatch, HashMap<ObjectName, String>>,
@@ -192,6 +194,7 @@ impl Fleet {
             retained_by_host: Index::default(),
             running: running::Running::default(),
             seen: seen::SeenObjects::default(),
+            drift: HashMap::new(),
             certificates: HashMap::new(),
             objects: BTreeMap::new(),
             object_versions: BTreeMap::new(),

@@ -20,6 +20,11 @@ pub struct Seen {
     pub generation: Option<i64>,
     /// Version; it changes with the object's status as well.
     pub resource_version: String,
+    /// Changes with each second in which somebody wrote it whose writes are no drift: Helm, the operator, Kubernetes' own controllers,
+    /// whoever scales.
+    pub written: u64,
+    /// Whether Helm has written it.
+    pub by_helm: bool,
     /// Digests of labels and annotations, of which a generation does not tell; see [`mark_of_label`].
     pub marks: Box<[u64]>,
 }
@@ -61,6 +66,7 @@ struct Known {
     generation: Option<i64>,
     resource_version: Box<str>,
     marks: Box<[u64]>,
+    written: u64,
     /// Mark of kind and name, by which records know it.
     mark: u64,
     /// The first version in which it was as it is now, if that is an earlier one.
@@ -70,6 +76,21 @@ struct Known {
 }
 
 impl Known {
+    /// Whether somebody may have changed what a chart says, who is none of those whose writes are no drift. A removed field leaves no
+    /// trace of who removed it, so it counts that nobody else is known to have written.
+    fn is_touched(&self, kind: &str, now: &Seen) -> bool {
+        if self.is_gone || *self.uid != *now.uid {
+            return !now.by_helm;
+        }
+        // Its controller binds it, and writes that into it.
+        let tells = kind != "PersistentVolumeClaim";
+        let other = match self.generation {
+            Some(_) => self.generation != now.generation || self.marks != now.marks,
+            None => *self.resource_version != *now.resource_version,
+        };
+        tells && other && now.written == self.written
+    }
+
     fn since(&self) -> &str {
         self.since.as_ref().unwrap_or(&self.resource_version)
     }
@@ -90,6 +111,8 @@ impl Known {
             uid: self.uid.as_ref().to_owned(),
             generation: self.generation,
             resource_version: self.resource_version.as_ref().to_owned(),
+            written: self.written,
+            by_helm: true,
             marks: self.marks.clone(),
         }
     }
@@ -102,6 +125,10 @@ pub(super) struct SeenObjects {
     by_release: HashMap<Arc<str>, Vec<ObjectKey>>,
     /// Kinds whose watches follow: after a start, and when one was lost, nothing is known until it has listed everything.
     follows: BTreeSet<&'static str>,
+    /// Objects that somebody may have touched, by release, until they are looked at.
+    suspects: HashMap<Arc<str>, BTreeSet<ObjectKey>>,
+    /// The version that the operator's own last write of an object made, where its second is not enough to know it by.
+    own: HashMap<ObjectKey, String>,
 }
 
 impl SeenObjects {
@@ -113,7 +140,9 @@ impl SeenObjects {
                 let gone = |(known, name): &&ObjectKey| *known == kind && !listed.contains(name.as_ref());
                 let of_kind = self.objects.keys().filter(gone);
                 for key in of_kind.cloned().collect::<Vec<_>>() {
-                    self.remove(&key);
+                    if let Some(known) = self.remove(&key).filter(|known| !known.is_gone) {
+                        self.suspects.entry(known.release).or_default().insert(key);
+                    }
                 }
                 self.follows.insert(kind);
                 list.into_iter().map(|seen| self.insert(kind, seen)).collect()
@@ -123,10 +152,12 @@ impl SeenObjects {
                 // Who was deleted before an upgrade was over has to be made again by it.
                 let key = (kind, seen.name.as_str().into());
                 let release = self.insert(kind, seen);
+                self.own.remove(&key);
                 if let Some(known) = self.objects.get_mut(&key) {
                     known.is_gone = true;
                     known.since = None;
                 }
+                self.suspects.entry(Arc::clone(&release)).or_default().insert(key);
                 BTreeSet::from([release])
             }
             Delta::Forgotten(name) => {
@@ -137,8 +168,13 @@ impl SeenObjects {
     }
 
     fn insert(&mut self, kind: &'static str, seen: Seen) -> Arc<str> {
-        let key: ObjectKey = (kind, seen.name.into());
-        let before = self.remove(&key).filter(|before| {
+        let key: ObjectKey = (kind, seen.name.as_str().into());
+        let before = self.remove(&key);
+        let own = self.own.get(&key).is_some_and(|own| !is_older(own, &seen.resource_version));
+        if !own && before.as_ref().is_some_and(|before| before.is_touched(kind, &seen)) {
+            self.suspects.entry(seen.release.as_str().into()).or_default().insert(key.clone());
+        }
+        let before = before.filter(|before| {
             let same = *before.uid == *seen.uid && before.generation == seen.generation;
             !before.is_gone && same && seen.generation.is_some()
         });
@@ -152,6 +188,7 @@ impl SeenObjects {
             generation: seen.generation,
             resource_version: seen.resource_version.into(),
             marks: seen.marks,
+            written: seen.written,
             mark: mark(&name_of(&key)),
             since,
             is_gone: false,
@@ -179,6 +216,7 @@ impl SeenObjects {
 
     /// Forgets what was deleted of a release that is gone.
     pub(super) fn forget_gone(&mut self, release: &str) {
+        self.suspects.remove(release);
         let keys = self.by_release.get(release).into_iter().flatten();
         let gone = keys.filter(|key| self.objects.get(*key).is_some_and(|known| known.is_gone));
         for key in gone.cloned().collect::<Vec<_>>() {
@@ -187,12 +225,40 @@ impl SeenObjects {
     }
 }
 
+impl SeenObjects {
+    /// Objects of a release that somebody may have touched.
+    pub(super) fn suspects(&self, release: &str) -> BTreeSet<String> {
+        self.suspects.get(release).into_iter().flatten().map(name_of).collect()
+    }
+
+    fn is_suspected(&self, release: &str) -> bool {
+        self.suspects.get(release).is_some_and(|suspects| !suspects.is_empty())
+    }
+
+    /// Notes a write of the operator's own. Its watch may have told of it before.
+    pub(super) fn note_own(&mut self, kind: &'static str, name: &str, version: &str) {
+        let key: ObjectKey = (kind, name.into());
+        let Some(known) = self.objects.get(&key) else { return };
+        if !is_older(version, &known.resource_version)
+            && let Some(suspects) = self.suspects.get_mut(&known.release)
+        {
+            suspects.remove(&key);
+        }
+        self.own.insert(key, version.to_owned());
+    }
+
+    /// They are being looked at.
+    pub(super) fn take_suspects(&mut self, release: &str) {
+        self.suspects.remove(release);
+    }
+}
+
 impl Fleet {
     pub(super) fn apply_seen(&mut self, kind: &'static str, delta: Delta<Seen>, affected: &mut Affected) {
         for release in self.seen.apply(kind, delta) {
             if !self.releases.contains_key(release.as_ref()) {
                 self.seen.forget_gone(&release);
-            } else if self.missed_of(&release, Some(kind)).is_some() {
+            } else if self.seen.is_suspected(&release) || self.missed_of(&release, Some(kind)).is_some() {
                 // Nobody else is looked at because of it: whoever acts asks.
                 affected.environments.extend(self.by_release.of(release.as_ref()).cloned());
             }

@@ -77,6 +77,7 @@ fn environment() -> OdooEnvironmentSpec {
         mail: Object::new(),
         values: Object::new(),
         adoption: None,
+        drift_detection: None,
         values_from: Vec::new(),
         deletion_policy: None,
         timeouts: None,

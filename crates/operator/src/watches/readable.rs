@@ -25,7 +25,8 @@ const RESERVED: &str = "\"$serde_json::private::RawValue\"";
 /// An object of a kind, or what is known of one that cannot be read.
 ///
 /// Reading it fails only where a whole response is not JSON, so `Api<Readable<K>>` and a watcher of it go on with everything else.
-/// An object comes without `managedFields`, which nobody here reads and which are as deep as the values that they describe.
+/// An object comes without `managedFields`, which are as deep as the values that they describe. Where metadata alone is read, they stay
+/// without the fields: who wrote, and when.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a kind is not smaller: it has the same metadata")]
 pub enum Readable<K> {
@@ -50,7 +51,7 @@ where
     K::DynamicType: Default,
 {
     fn read(text: &str) -> Self {
-        let trimmed = without_managed_fields(text);
+        let trimmed = trimmed(text, K::metadata_api());
         let text = trimmed.as_deref().unwrap_or(text);
         match object(text) {
             Ok(object) => Self::Object(object),
@@ -157,14 +158,28 @@ where
 /// The fields of an object, none of them looked into.
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
-/// The object's text without who wrote which field; `None` if there is no such thing in it.
-fn without_managed_fields(text: &str) -> Option<String> {
+/// The object's text without which fields somebody wrote, and unless `managers` says so without who wrote at all; `None` if there is no
+/// such thing in it.
+fn trimmed(text: &str, managers: bool) -> Option<String> {
     let mut object: Fields = serde_json::from_str(text).ok()?;
     let mut metadata: Fields = serde_json::from_str(object.get("metadata")?.get()).ok()?;
-    metadata.remove("managedFields")?;
+    let written = metadata.remove("managedFields")?;
+    let bare = bare_managers(written).filter(|_| managers);
+    if let Some(bare) = &bare {
+        metadata.insert("managedFields".to_owned(), bare);
+    }
     let metadata = serde_json::value::to_raw_value(&metadata).ok()?;
     object.insert("metadata".to_owned(), &metadata);
     serde_json::to_string(&object).ok()
+}
+
+/// Who wrote, and when, without the fields.
+fn bare_managers(written: &RawValue) -> Option<Box<RawValue>> {
+    let mut entries: Vec<Fields> = serde_json::from_str(written.get()).ok()?;
+    for entry in &mut entries {
+        entry.remove("fieldsV1");
+    }
+    serde_json::value::to_raw_value(&entries).ok()
 }
 
 /// As much of an object's metadata as can be read.

@@ -182,12 +182,15 @@ fn values_that_serde_json_takes_for_its_own_are_not_read() {
 
 #[test]
 fn metadata_of_secrets_and_other_kinds_are_read_however_deep_their_managed_fields_are() {
-    let metadata =
-        format!(r#"{{"name":"x","resourceVersion":"1","managedFields":[{{"fieldsV1":{0}}}]}}"#, nested(DEEP));
-    let partial = format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{metadata}}}"#);
-    assert!(
-        matches!(read::<PartialObjectMeta<Secret>>(&partial), Readable::Object(secret) if secret.name_any() == "x")
+    let metadata = format!(
+        r#"{{"name":"x","resourceVersion":"1","managedFields":[{{"manager":"helm","fieldsV1":{0}}}]}}"#,
+        nested(DEEP)
     );
+    let partial = format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{metadata}}}"#);
+    let Readable::Object(secret) = read::<PartialObjectMeta<Secret>>(&partial) else { panic!("it can be read") };
+    let managers = secret.metadata.managed_fields.clone().unwrap_or_default();
+    assert_eq!((secret.name_any().as_str(), managers[0].manager.as_deref()), ("x", Some("helm")), "who wrote stays");
+    assert_eq!(managers[0].fields_v1, None);
     let deployment =
         format!(r#"{{"metadata":{metadata},"spec":{{"selector":{{}},"template":{{}},"unknown":{}}}}}"#, nested(DEEP));
     assert!(matches!(read::<Deployment>(&deployment), Readable::Object(object) if object.spec.is_some()));

@@ -2,6 +2,7 @@
 //!
 //! Nothing waits for these watches. While one does not follow, its kind's objects are not known, and are sent with each upgrade.
 
+use odoofleet_core::digest;
 use odoofleet_core::error::chain;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::PartialObjectMeta;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Config, DefaultBackoff, Event, watcher};
@@ -127,6 +129,27 @@ where
     "it ended".to_owned()
 }
 
+/// Helm's field manager, and our workers'.
+const HELM: &str = "helm";
+/// Who writes what is no drift: Helm, the operator, and Kubernetes' own controllers.
+const NO_DRIFT: [&str; 3] = [HELM, odoofleet_api::labels::FIELD_MANAGER, "kube-controller-manager"];
+/// Its controller numbers each change of a Deployment in annotations below this.
+const OF_CONTROLLER: &str = "deployment.kubernetes.io/";
+
+/// Changes with each second in which somebody wrote whose writes are no drift. Nor is one of a status, or of a number of pods. Their
+/// fields do not count: somebody else's edit takes them away.
+fn written<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>) -> u64 {
+    let aside = |entry: &ManagedFieldsEntry| matches!(entry.subresource.as_deref(), Some("scale" | "status"));
+    let known = |entry: &ManagedFieldsEntry| NO_DRIFT.contains(&entry.manager.as_deref().unwrap_or_default());
+    let text = |entry: &ManagedFieldsEntry| {
+        let second = entry.time.as_ref().map(|time| time.0.as_second());
+        format!("{:?} {:?} {:?} {second:?}", entry.manager, entry.operation, entry.subresource)
+    };
+    let mut all: Vec<String> = entries.filter(|entry| aside(entry) || known(entry)).map(text).collect();
+    all.sort_unstable();
+    digest::mark(&all.join("\n"))
+}
+
 /// None for what belongs to no release, or cannot be read.
 fn read<K: Resource>(object: &Readable<PartialObjectMeta<K>>, generation: Generation) -> Option<Seen> {
     let Readable::Object(object) = object else { return None };
@@ -135,13 +158,17 @@ fn read<K: Resource>(object: &Readable<PartialObjectMeta<K>>, generation: Genera
     let none = BTreeMap::new();
     let labels = metadata.labels.as_ref().unwrap_or(&none).iter().map(|(key, value)| mark_of_label(key, value));
     let annotations = metadata.annotations.as_ref().unwrap_or(&none).iter();
-    let annotations = annotations.map(|(key, value)| mark_of_annotation(key, value));
+    let annotations = annotations
+        .filter(|(key, _)| !key.starts_with(OF_CONTROLLER))
+        .map(|(key, value)| mark_of_annotation(key, value));
     Some(Seen {
         release: metadata.annotations.as_ref()?.get(odoofleet_api::labels::HELM_RELEASE_NAME)?.clone(),
         name: metadata.name.clone()?,
         uid: metadata.uid.clone()?,
         generation: metadata.generation.filter(|_| tells),
         resource_version: metadata.resource_version.clone()?,
+        written: written(metadata.managed_fields.iter().flatten()),
+        by_helm: metadata.managed_fields.iter().flatten().any(|entry| entry.manager.as_deref() == Some(HELM)),
         marks: if tells { labels.chain(annotations).collect() } else { Box::default() },
     })
 }

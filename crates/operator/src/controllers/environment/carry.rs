@@ -1,6 +1,7 @@
 //! Carrying out a decision: at most one act. A Helm operation is only prepared here; it begins when it stands in the status.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use odoofleet_helm::{Lane, Request, Turn};
 use serde_json::json;
 
 use super::operations::{self, Begun, Handover};
-use super::{Error, request, scale, with_uid};
+use super::{Error, drift, request, scale, with_uid};
 use crate::context::Context;
 use crate::controllers::objects::set_finalizer;
 use crate::controllers::records::object_name;
@@ -140,7 +141,7 @@ fn turn(facts: &Facts, step: &HelmStep) -> Turn {
 }
 
 /// Does the one thing that was decided. The answer is what is to be told; nothing of an object that comes or goes just now.
-pub async fn act(ctx: &Context, facts: &Facts, decision: &Decision) -> Result<Option<Decision>, Error> {
+pub async fn act(ctx: &Arc<Context>, facts: &Facts, decision: &Decision) -> Result<Option<Decision>, Error> {
     let mut decision = decision.clone();
     report::acts(facts.name(), decision.record.as_ref());
     for notice in &decision.notices {
@@ -170,6 +171,11 @@ pub async fn act(ctx: &Context, facts: &Facts, decision: &Decision) -> Result<Op
             scale::apply(ctx, scaling).await.map_err(|(what, error)| Error::Scale(what, error))?;
         }
         Step::DeletePod { name, uid, .. } => delete_pod(ctx, facts, name, uid).await?,
+        Step::LookForDrift { objects } => {
+            if let Some(release) = release_of(facts) {
+                drift::begin(ctx, facts, &release, objects.as_ref());
+            }
+        }
         Step::Adopt { revision, resource_version, labels } => {
             adopt(ctx, facts, *revision, resource_version, labels).await?;
         }

@@ -2,6 +2,7 @@
 
 mod carry;
 mod dereference;
+mod drift;
 mod operations;
 mod request;
 mod scale;

@@ -147,7 +147,7 @@ async fn finished(ctx: &Context, outcome: Outcome) {
             let _ = waiting.send(outcome.result);
         }
         Some(Waiting::Environment(begun)) => {
-            if outcome.action != Action::Compare && !is_told(ctx, &outcome) {
+            if !matches!(outcome.action, Action::Compare | Action::Drift) && !is_told(ctx, &outcome) {
                 refresh(ctx, &outcome.release, outcome.expected_revision).await;
             }
             let place = (begun.environment.as_str(), outcome.release.as_str(), outcome.expected_revision);
@@ -155,14 +155,7 @@ async fn finished(ctx: &Context, outcome: Outcome) {
                 operation: outcome.id.clone(),
                 inputs: begun.inputs,
                 result: match outcome.result {
-                    Ok(success) => {
-                        let checked = (outcome.action == Action::Check).then_some(success.checks);
-                        Ok(Success {
-                            compared: success.compared.map(|compared| Box::new(taken(*compared))),
-                            nothing_to_check: checked == Some(0),
-                            check_started: checked.filter(|checks| *checks > 0).map(|_| Timestamp::now()),
-                        })
-                    }
+                    Ok(success) => taken(ctx, &begun.environment, outcome.action, success),
                     Err(error) => Err(failure(&error, place)),
                 },
             };
@@ -177,8 +170,31 @@ async fn finished(ctx: &Context, outcome: Outcome) {
     }
 }
 
+/// What a success shows, in our words. A correction that one object refuses has failed.
+fn taken(
+    ctx: &Context,
+    environment: &str,
+    action: Action,
+    success: odoofleet_helm::Success,
+) -> Result<Success, Failure> {
+    if let Some(refused) = success.refused.first() {
+        let message = format!("\"{}\" cannot be put right: {}", refused.object, refused.message);
+        return Err(Failure { reason: Reason::Drifted, message, terminal: false });
+    }
+    if action == Action::Drift {
+        tracing::info!(environment, objects = ?success.corrected, "what somebody changed by hand is put right");
+        ctx.fleet.with(|fleet| fleet.note_corrected(environment));
+    }
+    let checked = (action == Action::Check).then_some(success.checks);
+    Ok(Success {
+        nothing_to_check: checked == Some(0),
+        check_started: checked.filter(|checks| *checks > 0).map(|_| Timestamp::now()),
+        compared: success.compared.map(|compared| Box::new(comparison(*compared))),
+    })
+}
+
 /// The worker's comparison in our words.
-fn taken(compared: odoofleet_helm::Compared) -> Compared {
+fn comparison(compared: odoofleet_helm::Compared) -> Compared {
     let all = |diffs: Vec<ObjectDiff>| diffs.into_iter().map(difference).collect();
     Compared {
         revision: compared.revision,
@@ -192,7 +208,8 @@ fn taken(compared: odoofleet_helm::Compared) -> Compared {
     }
 }
 
-fn difference(diff: ObjectDiff) -> ObjectDifference {
+/// What differs in an object, in our words.
+pub fn difference(diff: ObjectDiff) -> ObjectDifference {
     ObjectDifference {
         object: format!("{}/{}", diff.kind, diff.name),
         change: diff.change.as_str().to_owned(),

@@ -21,7 +21,7 @@ use odoofleet_helm::{Chart, Check, Command, Inputs, Owner, Request};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::Value;
 
-use super::{Error, with_uid};
+use super::{Error, drift, with_uid};
 use crate::context::Context;
 use crate::controllers::records;
 use crate::watches::references;
@@ -51,6 +51,9 @@ pub async fn build(
         Ok((_, release)) => release.as_str().to_owned(),
         Err(error) => return Ok(Err(Finding::new(Reason::InvalidSpec, error.to_string()))),
     };
+    if step.action == HelmAction::Correct {
+        return Ok(Ok(Request { id, ..drift::request(ctx, facts, &release, step.revision, drift::What::Correct) }));
+    }
     let inputs = match (step.action, wanted) {
         (HelmAction::Unlock | HelmAction::Uninstall, _) => None,
         (action, Some(wanted)) => {
@@ -75,7 +78,7 @@ pub async fn build(
         (HelmAction::Compare, Some((_, inputs))) => Command::Compare { inputs },
         (HelmAction::Upgrade, Some((_, inputs))) => Command::Upgrade { inputs, seen: None },
         (HelmAction::Uninstall, _) => Command::Uninstall,
-        (HelmAction::Unlock, _) | (_, None) => Command::Unlock,
+        (HelmAction::Unlock | HelmAction::Correct, _) | (_, None) => Command::Unlock,
     };
     let superseded = if step.action == HelmAction::Uninstall { SUPERSEDED_AT_UNINSTALL } else { SUPERSEDED };
     Ok(Ok(Request {
