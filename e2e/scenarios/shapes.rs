@@ -125,6 +125,15 @@ fn example(world: &World, chart: &str) -> anyhow::Result<Vec<Value>> {
     text.split("\n---\n").map(object).collect()
 }
 
+/// Has Helm look at the chart, with the values that it asks for.
+async fn lint(world: &World, chart: &str) -> Result {
+    let folder = world.setup.repo.join("e2e/charts").join(chart);
+    let values = folder.join("ci/values.yaml");
+    let (path, file) = (folder.to_string_lossy(), values.to_string_lossy());
+    let with: &[&str] = if values.is_file() { &["--values", &file] } else { &[] };
+    world.helm(&[&["lint", "--strict", "--quiet", &path][..], with].concat()).await.map(drop)
+}
+
 /// Keeps the chart, and applies its template and the environment.
 async fn install(world: &World, shape: &Shape) -> Result {
     let chart = Chart::folder(&world.setup.repo, shape.chart)?;
@@ -236,6 +245,7 @@ async fn end(world: &World, shape: &Shape) -> Result {
 /// A whole life.
 async fn lives(world: &World, shape: &Shape) -> Result {
     let whole = async {
+        lint(world, shape.chart).await?;
         install(world, shape).await?;
         live(world, shape).await?;
         end(world, shape).await
@@ -256,6 +266,42 @@ async fn charts_of_every_shape_are_installed_changed_stopped_upgraded_asleep_sta
     let shapes = [company(), helm_create(), many_replicas(), password_value(), hook_database(), autoscaled()];
     futures::future::try_join_all(shapes.iter().map(|shape| lives(&world, shape))).await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn charts_of_every_shape_come_back_with_their_data_after_they_were_retained() -> Result {
+    let world = world("shape-kept", &[]).await?;
+    let shapes = [company(), helm_create(), many_replicas(), password_value(), hook_database(), autoscaled()];
+    futures::future::try_join_all(shapes.iter().map(|shape| comes_back(&world, shape))).await?;
+    Ok(())
+}
+
+async fn comes_back(world: &World, shape: &Shape) -> Result {
+    let whole = async {
+        install(world, shape).await?;
+        let before = claims(world, shape).await?;
+        world.api::<OdooEnvironment>().delete(shape.release, &DeleteParams::default()).await?;
+        world.wait_gone::<OdooEnvironment>(shape.release).await?;
+        let left = counts(world, shape.release).await?;
+        assert!(left.len() == shape.running.len() && left.values().all(|count| *count == 0), "{left:?}");
+        for object in example(world, shape.chart)? {
+            world.apply(&object).await?;
+        }
+        world.wait_phase(shape.release, "Running").await?;
+        assert_running(world, shape).await?;
+        assert_eq!(claims(world, shape).await?, before, "{}", shape.chart);
+        anyhow::Ok(())
+    };
+    whole.await.with_context(|| format!("chart {}", shape.chart))
+}
+
+/// UIDs of a release's volume claims.
+async fn claims(world: &World, shape: &Shape) -> anyhow::Result<Vec<String>> {
+    let all = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?;
+    let own = all.items.iter().filter(|claim| claim.name_any().contains(&format!("{}-", shape.release)));
+    let mut uids: Vec<String> = own.filter_map(ResourceExt::uid).collect();
+    uids.sort();
+    Ok(uids)
 }
 
 /// A value of a Secret.
@@ -338,6 +384,7 @@ async fn a_kind_of_ones_own_lives_with_its_release_once_it_is_allowed() -> Resul
         .await?;
 
     let shape = own_kinds();
+    lint(&world, shape.chart).await?;
     install(&world, &shape).await?;
     let mailbox = ["get", "mailbox", "acme-kinds", "--namespace", &world.namespace, "--ignore-not-found"];
     let quota = |text: &str| text.lines().next().unwrap_or_default().to_owned();
