@@ -58,7 +58,7 @@ async fn the_quickstart_reaches_running_and_the_plain_helm_cli_shows_it() -> Res
 async fn every_example_is_accepted() -> Result {
     let world = World::bare("examples", &[]).await?;
     let mut files = Vec::new();
-    for folder in ["examples", "examples/complete"] {
+    for folder in ["examples", "examples/complete", "examples/templates"] {
         files.extend(std::fs::read_dir(world.setup.repo.join(folder))?.flatten().map(|entry| entry.path()));
     }
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));

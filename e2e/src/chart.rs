@@ -51,8 +51,8 @@ impl Chart {
     pub fn folder(repo: &Path, name: &str) -> std::io::Result<Self> {
         let folder = repo.join("e2e/charts").join(name);
         let mut files = Vec::new();
-        for path in ["Chart.yaml", "values.yaml", "templates/all.yaml"] {
-            files.push((path.to_owned(), std::fs::read_to_string(folder.join(path))?));
+        for part in ["", "templates", "templates/tests"] {
+            files.extend(files_in(&folder, part)?);
         }
         Ok(Self { files })
     }
@@ -122,6 +122,21 @@ impl Chart {
     pub fn archive(&self) -> std::io::Result<Vec<u8>> {
         package("small", &self.files)
     }
+}
+
+/// The files of a part of a chart, with their paths in the chart; none if there is no such part.
+fn files_in(chart: &Path, part: &str) -> std::io::Result<Vec<(String, String)>> {
+    let folder = chart.join(part);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+    let paths = entries.iter().map(std::fs::DirEntry::path).filter(|path| path.is_file());
+    let read = |path: std::path::PathBuf| {
+        let name = path.strip_prefix(chart).unwrap_or(&path).to_string_lossy().into_owned();
+        Ok((name, std::fs::read_to_string(&path)?))
+    };
+    paths.map(read).collect()
 }
 
 const SCHEMA: &str =

@@ -130,12 +130,15 @@ fn wanted_plan(life: &Life<'_>) -> Plan {
 }
 
 impl Life<'_> {
-    /// The plan of what the release holds: of what is wanted once it is deployed.
+    /// The plan of what the release holds: of what is wanted once it is deployed, or where nobody has told yet what it holds, as of a
+    /// retained one whose environment is created again.
     fn stop_plan(&self) -> &StopPlan {
-        // Nobody here knows by which version a release was made that somebody else installed.
-        match ReleaseState::of(&self.look.facts.history, &self.wanted.claim()) {
+        let facts = self.look.facts;
+        match ReleaseState::of(&facts.history, &self.wanted.claim()) {
+            // Nobody here knows by which version a release was made that somebody else installed.
             ReleaseState::Current | ReleaseState::Foreign => &self.wanted.stop_plan,
-            _ => &self.look.facts.held_plan,
+            _ if facts.before.template.is_none() => &self.wanted.stop_plan,
+            _ => &facts.held_plan,
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::references::VersionView;
 use crate::finding::Finding;
-use crate::values::{BoundValue, ValuePath};
+use crate::values::{BoundValue, PathError, ValuePath};
 
 /// The rules of one template version.
 pub(super) struct ValueRules<'a> {
@@ -115,9 +115,10 @@ fn is_plain(value: Option<&Value>) -> bool {
     value.is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
 }
 
-/// Whether values decide what stands at a path: they set it, or put something that is not a map on the way to it.
+/// Whether values decide what stands at a path: they set it, or put something that is not a map on the way to it. A list that does not
+/// reach so far decides nothing: the entries before it come from another layer.
 fn sets(values: &Object, path: &ValuePath) -> bool {
-    path.get(values).is_some() || path.set(&mut values.clone(), Value::Null).is_err()
+    path.get(values).is_some() || matches!(path.set(&mut values.clone(), Value::Null), Err(PathError::Blocked(_)))
 }
 
 #[cfg(test)]
@@ -142,6 +143,7 @@ mod tests {
         let bound = [
             bound("ingress.host", "ingress.host", &json!("erp.acme.cn")),
             bound("ingress.aliases", "ingress.aliases", &Value::Null),
+            bound("env[1].value", "stage", &json!("Test")),
             bound("postgresql", "postgresql", &spec["postgresql"]),
         ];
         let environment = fixtures::environment(1, |object| {
@@ -185,6 +187,14 @@ mod tests {
         });
         assert!(check(&set).unwrap_err().contains("spec.postgresql"), "the input would replace it");
         assert!(check(&json!({ "values": { "ingress": { "aliases": ["x.cn"] } } })).is_err());
+    }
+
+    #[test]
+    fn a_later_entry_of_a_list_is_bound_without_being_set() {
+        assert_eq!(check(&json!({ "values": { "image": { "pullPolicy": "Always" } } })), Ok(()));
+        for values in [json!({ "env": [{}, { "value": "x" }] }), json!({ "env": "x" })] {
+            assert!(check(&json!({ "values": values })).unwrap_err().contains("spec.stage"), "{values}");
+        }
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::chart::Chart;
 use crate::digest;
 use crate::observed::{Running, Workload};
 use crate::values::{
-    BindingError, PathError, Schema, SchemaError, ValuePath, check_bindings, default_bindings, password, workload_name,
+    BindingError, PathError, Schema, SchemaError, ValuePath, check_bindings, default_bindings, is_input, password,
+    workload_name,
 };
 
 /// The content of a version, as it lies in its `ControllerRevision`. Environments read nothing else of a template.
@@ -81,6 +82,9 @@ pub enum VersionError {
         "spec.bindings brings a password to \"{0}\": name that path in spec.secretPaths, if the chart renders it into a Secret"
     )]
     OpenPassword(String),
+    /// An input that no environment can set.
+    #[error("spec.required names the input \"{0}\", which does not exist")]
+    UnknownInput(String),
     /// Larger than an object may be.
     #[error("the template's content has {0} bytes; at most 500000 are allowed")]
     TooLarge(usize),
@@ -112,6 +116,9 @@ impl VersionContent {
 
     fn check(&self) -> Result<(), VersionError> {
         check_bindings(&self.bindings)?;
+        if let Some(unknown) = self.required.iter().find(|name| !is_input(name)) {
+            return Err(VersionError::UnknownInput(unknown.clone()));
+        }
         for path in paths("spec.secretPaths", self.secret_paths.iter())? {
             if path.get(&self.values).is_some_and(|value| !value.is_null() && value.as_str() != Some("")) {
                 return Err(VersionError::SecretValue(path.to_string()));
@@ -293,6 +300,22 @@ mod tests {
 
     use super::*;
     use crate::environment::fixtures;
+
+    #[test]
+    fn what_is_required_can_be_set() {
+        let chart = fixtures::version(|_| ()).chart;
+        let freeze = |name: &str| {
+            let spec =
+                json!({ "version": "1", "odooVersion": "18.0", "chart": { "path": "odoo" }, "required": [name] });
+            VersionContent::new(&serde_json::from_value(spec).unwrap(), &chart, "0".repeat(64)).map(drop)
+        };
+        for good in ["ingress.host", "size", "postgresql.host"] {
+            assert_eq!(freeze(good), Ok(()), "{good}");
+        }
+        for bad in ["hosts", "ingress-host", "databasePassword"] {
+            assert_eq!(freeze(bad), Err(VersionError::UnknownInput(bad.into())));
+        }
+    }
 
     #[test]
     fn a_binding_brings_a_password_only_to_what_the_chart_keeps_in_a_secret() {

@@ -136,7 +136,10 @@ pub fn check(bindings: &[Binding]) -> Result<(), BindingError> {
         ValuePath::parse(&binding.to)?;
         match (&binding.from, &binding.value) {
             (Some(from), None) => check_input(&binding.to, from)?,
-            (None, Some(expression)) => check_functions(&binding.to, &compile(&binding.to, expression)?)?,
+            (None, Some(expression)) => {
+                check_functions(&binding.to, &compile(&binding.to, expression)?)?;
+                check_inputs(&binding.to, expression)?;
+            }
             _ => return Err(BindingError::Ambiguous(binding.to.clone())),
         }
     }
@@ -144,11 +147,22 @@ pub fn check(bindings: &[Binding]) -> Result<(), BindingError> {
 }
 
 fn check_input(to: &str, from: &str) -> Result<(), BindingError> {
-    let known = password(from).is_some()
-        || INPUTS
-            .iter()
-            .any(|input| from == *input || from.strip_prefix(input).is_some_and(|rest| rest.starts_with('.')));
+    let known = password(from).is_some() || is_input(from);
     if known { Ok(()) } else { Err(BindingError::UnknownInput { to: to.to_owned(), from: from.to_owned() }) }
+}
+
+/// Whether environments may have an input of this name. Passwords are none: `from` alone brings them.
+pub fn is_input(name: &str) -> bool {
+    INPUTS.iter().any(|input| name == *input || name.strip_prefix(input).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// An expression over an input that does not exist would write nothing, and nobody would be told.
+fn check_inputs(to: &str, expression: &str) -> Result<(), BindingError> {
+    let first = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
+    match paths(expression).map(first).find(|name| !is_input(name)) {
+        Some(from) => Err(BindingError::UnknownInput { to: to.to_owned(), from }),
+        None => Ok(()),
+    }
 }
 
 /// The values that bindings give to an environment, in the order of the bindings.
@@ -175,15 +189,21 @@ fn bound(binding: &Binding, inputs: &Inputs) -> Result<BoundValue, BindingError>
 
 /// The inputs that an expression names, as far as they can be read from its text.
 pub(super) fn named_inputs(expression: &str) -> Vec<String> {
-    let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-    let starts = expression.match_indices("inputs.").map(|(start, prefix)| &expression[start + prefix.len()..]);
-    starts
-        .map(|rest| rest.split(|c| !is_path(c)).next().unwrap_or_default())
+    paths(expression)
         .map(|path| {
             INPUTS.iter().filter(|input| path.starts_with(**input)).map(|_| path.to_owned()).next().unwrap_or_default()
         })
         .filter(|path| !path.is_empty())
         .collect()
+}
+
+fn paths(expression: &str) -> impl Iterator<Item = &str> {
+    let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let of_inputs = move |start: usize| !expression[..start].ends_with(is_path);
+    let starts = expression.match_indices("inputs.").filter(move |(start, _)| of_inputs(*start));
+    starts.map(move |(start, prefix)| {
+        expression[start + prefix.len()..].split(|c| !is_path(c)).next().unwrap_or_default()
+    })
 }
 
 fn first_input(expression: &str) -> String {
@@ -271,6 +291,17 @@ mod tests {
         }
         for bad in ["lower(inputs.stage)", "inputs.stage == 'Test' ? inputs.stage.shout() : ''", "1 +"] {
             assert!(matches!(expression(bad), Err(BindingError::Expression { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_input_that_does_not_exist_is_refused_in_expressions_as_well() {
+        for good in ["inputs.ingress.host + my.inputs.x", "has(inputs.git.refresh)", "inputs.postgresql.anything", "1"]
+        {
+            assert_eq!(expression(good), Ok(()), "{good}");
+        }
+        for bad in ["inputs.ingres.host", "true ? inputs.size : inputs.colour", "inputs.databasePassword"] {
+            assert!(matches!(expression(bad), Err(BindingError::UnknownInput { .. })), "{bad}");
         }
     }
 

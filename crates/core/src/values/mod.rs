@@ -8,7 +8,7 @@ mod path;
 mod schema;
 
 pub use bindings::{
-    BindingError, BoundValue, apply as apply_bindings, check as check_bindings, defaults as default_bindings,
+    BindingError, BoundValue, apply as apply_bindings, check as check_bindings, defaults as default_bindings, is_input,
 };
 pub use inputs::{Context as InputContext, Inputs, is_operator_owned, spec_field, workload_key, workload_name};
 pub use layers::{Layer, Layers, merge};

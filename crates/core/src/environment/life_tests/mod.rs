@@ -16,7 +16,7 @@ use super::super::references::{HeldVersion, ReferencedObject};
 use super::super::step::Decision;
 use super::super::validate::validate;
 use super::*;
-use crate::observed::{Check, Container, Pod, Termination};
+use crate::observed::{Check, Container, Pod, Termination, Workload};
 use crate::release::{History, Ownership, ReleaseStatus};
 use crate::task::{Evidence, Stage, Success, Task};
 

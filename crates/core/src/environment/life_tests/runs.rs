@@ -29,6 +29,31 @@ fn an_upgrade_whose_hooks_may_need_the_database_waits_for_the_start_which_wakes_
 }
 
 #[test]
+fn hooks_find_the_database_of_a_retained_release_whose_environment_is_created_again() {
+    let with = |runs: (i32, i32)| {
+        let mut facts = released(1, runs, 4, ReleaseStatus::Deployed, false, |_| ());
+        facts.has_upgrade_hooks = true;
+        // Of two Deployments the template alone tells which one counts, and nobody has told yet which version the release holds.
+        facts.running.workloads[0].live = false;
+        let page = fixtures::workload(WorkloadKind::Deployment, "acme-prod-page");
+        facts.running.workloads.push(Workload { replicas: 0, current_replicas: 0, ready_replicas: 0, ..page });
+        let rule = |name: &str, role, path: Option<&str>| StopWorkload {
+            kind: WorkloadKind::Deployment,
+            name: format!("{{release}}-{name}"),
+            role,
+            replicas_path: path.map(Into::into),
+        };
+        facts.references.version = Ok(fixtures::version(|content| {
+            content.workloads =
+                vec![rule("web", WorkloadRole::Application, Some("replicas")), rule("page", WorkloadRole::Page, None)];
+        }));
+        facts
+    };
+    assert_eq!(scales(&step(&with((0, 0)))), [("acme-prod-db".to_owned(), 1)]);
+    assert_eq!(step(&with((0, 1))), helm(HelmAction::Upgrade, 5));
+}
+
+#[test]
 fn what_was_stopped_starts_again_after_a_failed_upgrade() {
     for terminal in [true, false] {
         let mut facts = released(1, (0, 0), 5, ReleaseStatus::Failed, false, |_| ());

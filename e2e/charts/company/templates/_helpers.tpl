@@ -1,0 +1,3 @@
+{{- define "company.name" -}}
+{{ .Values.releaseNameOverride | default .Release.Name }}
+{{- end }}
