@@ -79,6 +79,7 @@ fn environment() -> OdooEnvironmentSpec {
         adoption: None,
         values_from: Vec::new(),
         deletion_policy: None,
+        maintenance: None,
         timeouts: None,
         paused: None,
     }
