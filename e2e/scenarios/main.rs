@@ -28,6 +28,7 @@ mod quiet;
 mod refusals;
 mod releases_truth;
 mod requests;
+mod rollouts;
 mod status;
 mod template_truth;
 mod templates;
