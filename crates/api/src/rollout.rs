@@ -189,8 +189,8 @@ pub struct RolloutStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<String>,
     /// Failures since the rollout of this version began. One that failed, was mended and failed again counts twice.
-    #[serde(default)]
-    pub failures: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<i32>,
     /// Why the rest waits, how many do for that reason, and until when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<RolloutWaiting>,

@@ -431,10 +431,15 @@ fn opening(group: &Group, wave: RolloutWave, turn: &Turn<'_>) -> Opening {
     group.opening(turn.now).unwrap_or_else(|| turn.rules.stage(wave).opening(turn.now))
 }
 
+/// Failures that were written down.
+pub(super) fn failures_of(rollout: &RolloutStatus) -> usize {
+    rollout.failures.and_then(|failures| usize::try_from(failures).ok()).unwrap_or_default()
+}
+
 /// Failures since the rollout began. What failed before its first look, or after its end, is no failure of it.
 fn count_failures(before: Option<&RolloutStatus>, failed: &BTreeMap<RolloutPlace, String>) -> usize {
     let Some(before) = before else { return 0 };
-    let known = usize::try_from(before.failures).unwrap_or_default();
+    let known = failures_of(before);
     if before.phase == Some(RolloutPhase::Complete) {
         return known;
     }

@@ -24,7 +24,7 @@ pub fn status(template: &OdooTemplate, rules: &Rules, plan: &RolloutPlan, counts
         total,
         done,
         failed: plan.failed.iter().take(NAMED).cloned().collect(),
-        failures: count(plan.failures),
+        failures: (plan.failures > 0).then(|| count(plan.failures)),
         waiting: plan
             .waiting
             .iter()

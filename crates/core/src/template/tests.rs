@@ -118,7 +118,7 @@ impl Rollout {
             place: plan.place.clone(),
             moving: plan.moving.clone(),
             failed: plan.failed.clone(),
-            failures: i32::try_from(plan.failures).unwrap(),
+            failures: i32::try_from(plan.failures).ok(),
             ..RolloutStatus::default()
         };
         self.before = Some(again);

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::follower::Standing;
 use super::followers::{Entry, Followers};
-use super::rollout::{Gate, Turn};
+use super::rollout::{Gate, Turn, failures_of};
 use crate::windows::Opening;
 
 /// Why an environment waits, and until when.
@@ -20,7 +20,7 @@ impl Followers {
     /// Whether an environment may move now. Who has begun is not asked.
     pub fn admits(&self, name: &str, turn: &Turn<'_>) -> bool {
         let Some((entry, before)) = self.entry(name).zip(turn.before) else { return false };
-        let failures = usize::try_from(before.failures).unwrap_or_default();
+        let failures = failures_of(before);
         if turn.rules.paused || turn.rules.is_held_by(failures) {
             return false;
         }
@@ -35,7 +35,7 @@ impl Followers {
         let wave = entry.place.as_ref()?.stage;
         let rules = turn.rules.stage(wave);
         let say = |text: String, until| Some(Why { text, until });
-        let failures = turn.before.map_or(0, |before| usize::try_from(before.failures).unwrap_or_default());
+        let failures = turn.before.map_or(0, failures_of);
         if turn.rules.paused {
             return say("the rollout is paused".to_owned(), None);
         }
