@@ -72,15 +72,24 @@ async fn canaries_then_test_then_staging_and_production_when_somebody_approves()
     let world = World::start("waves").await?;
     let first = json!({ "/metadata/labels": { "first": "yes" } });
     let none = json!({});
-    fleet(&world, &[("p", "Production", none.clone()), ("s", "Staging", none.clone()), ("t", "Test", none), ("c", "Production", first)])
-        .await?;
+    fleet(
+        &world,
+        &[
+            ("p", "Production", none.clone()),
+            ("s", "Staging", none.clone()),
+            ("t", "Test", none),
+            ("c", "Production", first),
+        ],
+    )
+    .await?;
     let stages = json!([{ "stage": "Staging", "soak": "3s" }, { "stage": "Production", "approval": "Manual" }]);
     let rollout = json!({ "canary": { "matchLabels": { "first": "yes" } }, "stages": stages });
     second(&world, &Chart::small("2.0.0"), rollout).await?;
     let held = rollout_is(&world, "AwaitingApproval", "3/4 Production AwaitingApproval").await?;
     assert_eq!(held.condition("RolledOut"), ("False", "AwaitingApproval"));
     assert_eq!(held.field("/rollout/waiting/0/reason"), "Approval", "{held:?}");
-    let waits = world.until("acme-p", "told why it waits", |told| told.message().contains("waits for an approval")).await?;
+    let waits =
+        world.until("acme-p", "told why it waits", |told| told.message().contains("waits for an approval")).await?;
     assert_eq!((waits.reason(), waits.version()), ("WaitingForRollout", "1"));
     let column = world.kubectl(&["get", "otpl", "small", "-n", &world.namespace]).await?;
     assert!(column.contains("ROLLOUT") && column.contains("3/4 Production AwaitingApproval"), "{column}");
@@ -112,7 +121,9 @@ async fn a_failure_holds_the_rollout_until_it_is_accepted_and_the_version_before
     assert_eq!(held.field("/rollout/overridden"), &json!(["acme-a"]), "its own note stands before the template's");
     world.until("acme-b", "told why it waits", |told| told.message().contains("paused after 1 failure")).await?;
     assert_eq!((revisions(&world, "acme-a").await?, revisions(&world, "acme-b").await?), (vec![1], vec![1]));
-    world.patch::<OdooTemplate>("small", json!({ "metadata": { "annotations": { "odoofleet.dev/resume": "2/1" } } })).await?;
+    world
+        .patch::<OdooTemplate>("small", json!({ "metadata": { "annotations": { "odoofleet.dev/resume": "2/1" } } }))
+        .await?;
     world.until("acme-b", "moved", |told| told.version() == "2" && told.is("Ready")).await?;
     // Back: the version before is still there, with its own chart, and needs no approval.
     let mut first = e2e::template("small", "1");

@@ -76,7 +76,7 @@ impl Fleet {
         match (&before, object) {
             // A step of the rollout concerns those that it admits; a stage that begins or is held, those that wait.
             (Some(before), Some(after)) if offers(before) == offers(after) => {
-                affected.environments.extend(turned(before, after));
+                affected.environments.extend(turned(before, after, &known.followers));
                 if stands(before) != stands(after) {
                     affected.environments.extend(known.followers.behind().cloned());
                 }
@@ -267,11 +267,13 @@ fn stands(template: &OdooTemplate) -> impl PartialEq {
     (approvals, begun, rollout.map(|rollout| (rollout.phase, rollout.stage, rollout.failures)))
 }
 
-/// Who has its turn now and had it not before, or the other way round.
-fn turned(before: &OdooTemplate, after: &OdooTemplate) -> BTreeSet<String> {
+/// Who has its turn now and had it not before; and who has lost it without having moved.
+fn turned(before: &OdooTemplate, after: &OdooTemplate, followers: &Followers) -> BTreeSet<String> {
     let moving = |template| {
         let moves = rollout_before(template).into_iter().flat_map(|rollout| &rollout.moving);
         moves.map(|one| one.environment.clone()).collect::<BTreeSet<String>>()
     };
-    moving(before).symmetric_difference(&moving(after)).cloned().collect()
+    let (before, after) = (moving(before), moving(after));
+    let lost = before.difference(&after).filter(|name| followers.is_behind(name));
+    after.difference(&before).chain(lost).cloned().collect()
 }

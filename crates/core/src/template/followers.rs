@@ -256,6 +256,11 @@ impl Followers {
         places.filter_map(|place| self.order.get(place))
     }
 
+    /// Whether an environment waits for its turn.
+    pub fn is_behind(&self, name: &str) -> bool {
+        self.all.get(name).is_some_and(|entry| entry.standing == Standing::Behind)
+    }
+
     /// Whether an environment waits for a version: it names it, or follows, holds none, and this is the newest.
     pub fn waits_for(&self, name: &str, version: &str, newest: bool) -> bool {
         self.all.get(name).is_some_and(|one| match &one.follower.pinned {
