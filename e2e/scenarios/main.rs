@@ -29,6 +29,7 @@ mod quiet;
 mod refusals;
 mod releases_truth;
 mod requests;
+mod rollouts;
 mod shapes;
 mod status;
 mod template_truth;

@@ -24,6 +24,8 @@ pub enum ConditionType {
     Drifted,
     /// Every host that is served by TLS has a valid certificate.
     CertificateReady,
+    /// Every follower of a template that can be is on its version.
+    RolledOut,
 }
 
 impl ConditionType {
@@ -37,6 +39,7 @@ impl ConditionType {
             Self::Released => "Released",
             Self::Drifted => "Drifted",
             Self::CertificateReady => "CertificateReady",
+            Self::RolledOut => "RolledOut",
         }
     }
 }
@@ -311,6 +314,22 @@ reasons! {
     ConfigurationInvalid,
     /// Something else failed before Odoo could start.
     PrepareFailed,
+
+    // A template's rollout, and what holds it.
+    /// Every follower that can be is on the version.
+    RolledOut,
+    /// A wave has arrived, and has to be well for a while before the next begins.
+    Soaking,
+    /// The next stage waits for an approval.
+    AwaitingApproval,
+    /// Nobody's window is open.
+    AwaitingWindow,
+    /// Nobody begins to move, because the version failed somewhere.
+    PausedAfterFailures,
+    /// Nobody moves, and nobody will before somebody does something.
+    Blocked,
+    /// A maintenance window cannot be understood, or never opens.
+    WindowNeverOpens,
 
     // The customer's state.
     /// Stopped because the customer is suspended.

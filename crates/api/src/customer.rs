@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::Reason;
+use crate::maintenance::Maintenance;
 use crate::names::HOST_PATTERN;
 
 /// A company that has a contract. Its environments and licences refer to it by name.
@@ -73,6 +74,10 @@ pub struct OdooCustomerSpec {
         )
     )]
     pub domains: Vec<String>,
+    /// When rollouts may change the customer's environments. An environment's own windows stand before these, and these before the
+    /// template's. Default: the template's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
     /// Free notes for people and scripts, such as a tax id or the sales owner.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,

@@ -51,6 +51,10 @@ pub const ALLOW_DELETION: &str = "odoofleet.dev/allow-deletion";
 pub const ALLOW_DATA_LOSS: &str = "odoofleet.dev/allow-data-loss";
 /// Annotation `<release>/<revision>`: this Production release, which differs, may be taken over by an upgrade.
 pub const ALLOW_TAKEOVER: &str = "odoofleet.dev/allow-takeover";
+/// Annotation `<version>/<stage>` on a template, several joined by commas: the rollout of this version may begin with this stage.
+pub const APPROVE: &str = "odoofleet.dev/approve";
+/// Annotation `<version>/<failures>` on a template: the rollout of this version goes on in spite of so many failures.
+pub const RESUME: &str = "odoofleet.dev/resume";
 /// Annotation such as `17.0→18.0` (or `17.0->18.0`): this change of major version is wanted.
 pub const MAJOR_UPGRADE: &str = "odoofleet.dev/major-upgrade";
 /// Annotation on a workload, from its chart: `Web`, `Application`, `Database` or `Page`; on the pod in which a chart tries

@@ -7,7 +7,9 @@ pub mod conditions;
 pub mod customer;
 pub mod environment;
 pub mod labels;
+pub mod maintenance;
 pub mod names;
+pub mod rollout;
 mod schema;
 pub mod template;
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Object;
-use crate::environment::Stage;
+use crate::rollout::{RolloutSpec, RolloutStatus};
 use crate::schema::{free_form, read_free_form};
 
 /// A chart with default values and a mapping from the standard inputs to the chart's values.
@@ -29,6 +29,7 @@ use crate::schema::{free_form, read_free_form};
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
     printcolumn(name = "Odoo", type_ = "string", json_path = ".spec.odooVersion"),
     printcolumn(name = "Chart", type_ = "string", json_path = ".status.chart"),
+    printcolumn(name = "Rollout", type_ = "string", json_path = ".status.rollout.progress"),
     printcolumn(name = "InUse", type_ = "integer", json_path = ".status.inUse"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -226,19 +227,6 @@ pub enum WorkloadRole {
     Page,
 }
 
-/// How a new version reaches the environments that follow the template.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct RolloutSpec {
-    /// True: nobody moves to a newer version for now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paused: Option<bool>,
-    /// How many environments may be on the way at once. Default: 5.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub max_concurrent: Option<i32>,
-}
-
 /// What the operator knows of a template.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -309,42 +297,4 @@ pub struct TemplateVersion {
     pub created_at: Time,
     /// How many environments are on it.
     pub in_use: i32,
-}
-
-/// How far the newest version has come among the environments that follow the template.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct RolloutStatus {
-    /// The version.
-    pub version: String,
-    /// How far the rollout has come: followers up to this place, by stage and then by hash of the UID, may move. Absent before
-    /// the first.
-    #[serde(default, deserialize_with = "read_place", skip_serializing_if = "Option::is_none")]
-    pub place: Option<RolloutPlace>,
-    /// Environments that follow the template.
-    pub total: i32,
-    /// Followers that are on the version and well.
-    pub done: i32,
-    /// Followers on the version that are not well, at most 20.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failed: Vec<String>,
-    /// Environments that name a version of their own.
-    pub pinned: i32,
-}
-
-/// A place that another version of the operator wrote, and this one cannot read, is none: the rollout begins anew, and who has
-/// arrived is not moved again.
-fn read_place<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<RolloutPlace>, D::Error> {
-    let value = serde_json::Value::deserialize(from)?;
-    Ok(serde_json::from_value(value).ok())
-}
-
-/// A place in the order in which followers move.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[serde(rename_all = "camelCase")]
-pub struct RolloutPlace {
-    /// Stage: Test before Staging before Production.
-    pub stage: Stage,
-    /// sha256 of the UID in lowercase base32, so that no customer is always first.
-    pub hash: String,
 }

@@ -36,8 +36,11 @@ impl Counting for OdooTemplateStatus {
             version.in_use = 0;
         }
         if let Some(rollout) = &mut status.rollout {
-            // The place decides who moves, and the failed are names.
+            // Who has its turn decides who moves, and the failed are names.
             (rollout.total, rollout.done, rollout.pinned) = (0, 0, 0);
+            rollout.progress.clear();
+            rollout.waiting.clear();
+            rollout.next_moment = None;
         }
         status.conditions = self.conditions.iter().map(without_words).collect();
         status
@@ -51,7 +54,7 @@ fn without_words(condition: &Condition) -> Condition {
 #[cfg(test)]
 mod tests {
     use odoofleet_api::customer::{CustomerPhase, EnvironmentCounts};
-    use odoofleet_api::template::RolloutStatus;
+    use odoofleet_api::rollout::RolloutStatus;
 
     use super::*;
 

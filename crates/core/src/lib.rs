@@ -18,3 +18,4 @@ pub mod release;
 pub mod task;
 pub mod template;
 pub mod values;
+pub mod windows;

@@ -97,6 +97,8 @@ fn template(change: impl FnOnce(&mut Value), with: impl FnOnce(&mut TemplateFact
     });
     change(&mut object);
     let template: OdooTemplate = serde_json::from_value(object).unwrap();
+    let rules = Arc::new(template::Rules::of(&template, &jiff::tz::TimeZone::UTC));
+    let turn = template::Turn { rules: &rules, before: None, now: now() };
     let mut facts = TemplateFacts {
         unmanaged: None,
         template: Arc::new(template.clone()),
@@ -104,7 +106,8 @@ fn template(change: impl FnOnce(&mut Value), with: impl FnOnce(&mut TemplateFact
         inputs: "1".to_owned(),
         evidence: None,
         freezing: None,
-        advance: None,
+        rollout: template::Followers::default().plan(&turn),
+        rules: Arc::clone(&rules),
         counts: FollowerCounts::default(),
         holders: 1,
     };

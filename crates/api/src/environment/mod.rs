@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use status::*;
 
 use crate::Object;
+use crate::maintenance::Maintenance;
 use crate::names::HOST_PATTERN;
 use crate::schema::{free_form, read_free_form};
 use crate::template::LocalReference;
@@ -135,6 +136,9 @@ pub struct OdooEnvironmentSpec {
     /// What deleting this object does to the release. Default: Retain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// When rollouts may change the environment. Default: the customer's windows, or else the template's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
     /// Deadlines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,

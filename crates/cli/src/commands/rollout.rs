@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 use kube::api::ListParams;
-use odoofleet_api::template::RolloutStatus;
+use odoofleet_api::rollout::RolloutStatus;
 use odoofleet_api::{OdooEnvironment, OdooTemplate};
 use serde_json::json;
 

@@ -9,6 +9,7 @@ use odoofleet_api::labels;
 
 use super::phase::{CustomerState, Invalid};
 use super::stops::{StopDecision, Waiting};
+use crate::windows;
 
 /// A customer's environments, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,6 +78,25 @@ pub fn derive(
 }
 
 fn conditions(
+    customer: &OdooCustomer,
+    state: &Result<CustomerState, Invalid>,
+    decision: &StopDecision,
+    holders: usize,
+) -> Vec<Wanted> {
+    let mut all = conditions_of_state(customer, state, decision, holders);
+    let unopened = windows::finding(customer.spec.maintenance.as_ref());
+    if let (false, Some(finding)) = (all.iter().any(|condition| condition.type_ == ConditionType::Stalled), unopened) {
+        all.push(Wanted {
+            type_: ConditionType::Stalled,
+            status: ConditionStatus::True,
+            reason: finding.reason,
+            message: finding.message,
+        });
+    }
+    all
+}
+
+fn conditions_of_state(
     customer: &OdooCustomer,
     state: &Result<CustomerState, Invalid>,
     decision: &StopDecision,

@@ -42,7 +42,8 @@ pub fn decide(facts: &Facts, now: Timestamp) -> Decision {
     let record = record(&plan.step, facts.generation());
     note(&mut status, record.as_ref(), now);
     let status = derive(&StatusInputs { facts, status: &status, wanted: wanted.as_ref(), plan: &plan, now });
-    let wake_at = earliest([plan.wake_at, certificate::next_change(&facts.running.certificates, now)]);
+    let turn = wanted.as_ref().ok().and_then(|wanted| wanted.version.waits_for.as_ref()?.until);
+    let wake_at = earliest([plan.wake_at, certificate::next_change(&facts.running.certificates, now), turn]);
     Decision { step: plan.step, status, wake_at, record, notices }
 }
 

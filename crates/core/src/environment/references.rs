@@ -13,7 +13,7 @@ use odoofleet_api::{OdooCustomer, OdooEnvironment, labels};
 use crate::chart::Chart;
 use crate::finding::Finding;
 use crate::release::Ownership;
-use crate::template::VersionContent;
+use crate::template::{VersionContent, Why};
 use crate::values::Schema;
 
 /// Everything outside its spec that decides what an environment should be.
@@ -135,8 +135,8 @@ pub struct VersionView {
     pub chart: Arc<Chart>,
     /// Schema of the final values, unless Helm alone can judge them.
     pub schema: Option<Arc<Schema>>,
-    /// Why a newer version has not come yet, for people.
-    pub waits_for: Option<String>,
+    /// Why a newer version has not come yet, for people, and when that may be otherwise.
+    pub waits_for: Option<Why>,
 }
 
 impl VersionView {

@@ -20,6 +20,7 @@ use crate::finding::Finding;
 use crate::observed::Running;
 use crate::release::{ReleaseState, Revision};
 use crate::template::StopPlan;
+use crate::windows;
 
 /// What a status is derived from.
 pub(super) struct StatusInputs<'a> {
@@ -215,6 +216,10 @@ fn conditions(inputs: &StatusInputs<'_>, view: &View, state: Option<&ReleaseStat
     }
     if matches!(view.standing, Standing::Stalled | Standing::FailingOn) {
         all.push(condition(ConditionType::Stalled, ConditionStatus::True, &view.finding));
+    }
+    if !matches!(view.standing, Standing::Stalled | Standing::FailingOn) {
+        let unopened = windows::finding(inputs.facts.environment.spec.maintenance.as_ref());
+        all.extend(unopened.map(|finding| condition(ConditionType::Stalled, ConditionStatus::True, &finding)));
     }
     if let Some(judged) = certificates(inputs) {
         all.push(condition(ConditionType::CertificateReady, judged.ready.into(), &judged.words));

@@ -138,8 +138,8 @@ fn working(inputs: &StatusInputs<'_>, diagnosis: &Diagnosis, wanted: Option<&Val
     let finding = under_way(step, wanted).unwrap_or(of_pods);
     let finding = match wanted.map(|wanted| (&wanted.overlay, &wanted.version.waits_for)) {
         Some((Some(overlay), _)) if phase == Phase::Stopped => overlay.clone(),
-        Some((None, Some(version))) if settled && phase == Phase::Running => {
-            Finding::new(Reason::WaitingForRollout, format!("runs; {version}"))
+        Some((None, Some(why))) if settled && phase == Phase::Running => {
+            Finding::new(Reason::WaitingForRollout, format!("runs; {}", why.text))
         }
         _ => finding,
     };

@@ -25,6 +25,7 @@ impl Fleet {
             }
             // Not before a version is there can a follower hold it; and one that is pinned waits for its name.
             affected.environments.extend(self.waiting_for(&template, &version));
+            self.frame(&template);
             affected.templates.insert(template);
         }
     }

@@ -56,6 +56,7 @@ impl Fleet {
             if !governs_alike && let Some(own) = self.by_customer.get(&name) {
                 affected.environments.extend(own.names.iter().cloned());
             }
+            self.renew_windows(&name, affected);
             affected.customers.insert(name);
         }
     }

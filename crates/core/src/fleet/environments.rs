@@ -212,7 +212,8 @@ impl Fleet {
         }
         keys.hosts.iter().for_each(|host| self.by_host.add(host, name));
         keys.objects.iter().for_each(|object| self.by_object.add(object, name));
-        self.templates.entry(keys.template.clone()).or_default().followers.upsert(name, keys.follower.clone());
+        let follower = self.with_windows(&keys.follower);
+        self.templates.entry(keys.template.clone()).or_default().followers.upsert(name, follower);
     }
 
     fn unindex(&mut self, name: &String, keys: &Keys) {
@@ -233,6 +234,19 @@ impl Fleet {
             template.followers.remove(name);
             if template.is_empty() {
                 self.templates.remove(&keys.template);
+            }
+        }
+    }
+
+    /// Tells templates of the windows that a customer has given to its environments.
+    pub(super) fn renew_windows(&mut self, customer: &str, affected: &mut Affected) {
+        let names: Vec<String> = self.environments_of(customer).cloned().collect();
+        for name in names {
+            let Some(keys) = self.environments.get(&name).map(|known| &known.keys) else { continue };
+            let (template, follower) = (keys.template.clone(), self.with_windows(&keys.follower));
+            if self.templates.get_mut(&template).is_some_and(|known| known.followers.upsert(&name, follower)) {
+                affected.environments.insert(name);
+                affected.templates.insert(template);
             }
         }
     }

@@ -21,15 +21,15 @@ use crate::environment::{BrakeHold, Facts, scaling};
 use crate::finding::Finding;
 use crate::observed::Running;
 use crate::task::Task;
-use crate::template::StoredVersion;
+use crate::template::{StoredVersion, Why};
 
 /// The version that an environment should hold, before its chart was loaded.
 #[derive(Debug, Clone)]
 pub struct Choice {
     /// The version.
     pub stored: StoredVersion,
-    /// Why a newer one has not come yet.
-    pub waits_for: Option<String>,
+    /// Why a newer one has not come yet, and until when.
+    pub waits_for: Option<Why>,
 }
 
 /// What has to be looked up outside before an environment's facts are whole.
@@ -65,12 +65,13 @@ impl Look {
 
 impl Fleet {
     /// Begins a look: what has to be looked up outside. None if the environment is gone.
-    pub fn look(&self, name: &str) -> Option<Look> {
+    pub fn look(&self, name: &str, now: Timestamp) -> Option<Look> {
         // What stands in a spec that cannot be read is not known: it is left as it is.
         let fact = self.environments.get(name).filter(|_| !self.is_unreadable(Kind::Environment, name))?;
         let environment = Arc::clone(&fact.object);
-        let version =
-            self.choose_version(&environment, fact.status()).map(|(stored, waits_for)| Choice { stored, waits_for });
+        let version = self
+            .choose_version(&environment, fact.status(), now)
+            .map(|(stored, waits_for)| Choice { stored, waits_for });
         let unseen =
             named_objects(&environment.spec).into_iter().filter(|object| self.object(object).is_none()).collect();
         let history = names(&environment.spec).map(|(_, release)| self.history(release.as_str())).unwrap_or_default();

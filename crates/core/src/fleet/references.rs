@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use odoofleet_api::OdooEnvironment;
+use jiff::Timestamp;
 use odoofleet_api::conditions::{ConditionType, Reason, find};
-use odoofleet_api::environment::{Action, OdooEnvironmentStatus, Placement};
+use odoofleet_api::environment::{OdooEnvironmentStatus, Placement};
+use odoofleet_api::{OdooEnvironment, OdooTemplate};
 
 use super::{EnvironmentFact, Fleet, Kind};
 use crate::environment::claims::{is_own_name, may_use};
 use crate::environment::references::{CustomerView, ObjectName, ReferencedObject, Rival, hosts, is_older, names};
 use crate::finding::Finding;
-use crate::template::{StopPlan, StoredVersion, place, rollout_is_paused};
+use crate::template::{StopPlan, StoredVersion, Why, tried};
 
 impl Fleet {
     /// What counts of a customer.
@@ -23,7 +24,8 @@ impl Fleet {
         &self,
         environment: &OdooEnvironment,
         status: &OdooEnvironmentStatus,
-    ) -> Result<(StoredVersion, Option<String>), Finding> {
+        now: Timestamp,
+    ) -> Result<(StoredVersion, Option<Why>), Finding> {
         let name = &environment.spec.template_ref.name;
         let Some(template) = self.template(name) else { return Err(self.no_template(name)) };
         let held = status.template.as_ref().filter(|held| held.name == *name).map(|held| held.version.as_str());
@@ -44,33 +46,37 @@ impl Fleet {
         let newest = &template.spec.version;
         if let Some(held) = held.filter(|held| held != newest).and_then(|held| self.version(name, held)) {
             let there = self.version(name, newest).is_some();
-            if !there || !self.admits(name, environment, status) {
-                let why = if deleting && !there {
+            let waits = if there { self.may_have(template, environment, status, now).err() } else { Some(None) };
+            if let Some(why) = waits {
+                let until = why.as_ref().and_then(|why| why.until);
+                let text = if deleting && !there {
                     format!(
                         "version \"{newest}\" is not made, because template \"{name}\" is being deleted: apply it again when it is gone"
                     )
                 } else if let Some(problem) = self.problem_of(name).filter(|_| !there) {
                     format!("version \"{newest}\" is not made: {problem}")
                 } else {
-                    format!("version \"{newest}\" comes when the rollout reaches it")
+                    let why = why.map(|why| format!(": {}", why.text)).unwrap_or_default();
+                    format!("version \"{newest}\" comes when the rollout reaches it{why}")
                 };
-                return Ok((held.clone(), Some(why)));
+                return Ok((held.clone(), Some(Why { text, until })));
             }
         }
         self.version(name, newest).cloned().map(|stored| (stored, None)).ok_or_else(|| self.not_ready(name))
     }
 
-    /// Whether an environment that follows a template may move to its newest version. While the rollout is paused only those
-    /// that have begun go on.
-    fn admits(&self, template: &str, environment: &OdooEnvironment, status: &OdooEnvironmentStatus) -> bool {
-        let Some(known) = self.templates.get(template) else { return false };
-        let Some(object) = &known.object else { return false };
-        if has_begun(status, template, &object.spec.version) {
-            return true;
-        }
-        let name = environment.metadata.name.as_deref().unwrap_or_default();
-        let reached = known.followers.place_of(name).zip(place(object)).is_some_and(|(own, reached)| own <= reached);
-        reached && !rollout_is_paused(object)
+    /// Whether an environment that follows a template may move to its newest version; else why it waits. What has begun goes on.
+    fn may_have(
+        &self,
+        template: &OdooTemplate,
+        environment: &OdooEnvironment,
+        status: &OdooEnvironmentStatus,
+        now: Timestamp,
+    ) -> Result<(), Option<Why>> {
+        let name = template.metadata.name.as_deref().unwrap_or_default();
+        let has_begun = tried(status).is_some_and(|tried| tried.name == name && tried.version == template.spec.version);
+        let own = environment.metadata.name.as_deref().unwrap_or_default();
+        if has_begun { Ok(()) } else { self.may_move(name, own, now) }
     }
 
     fn no_template(&self, name: &str) -> Finding {
@@ -217,15 +223,6 @@ impl Fleet {
         let own = self.environments_of(&fact.object.spec.customer_ref.name);
         own.filter_map(|name| self.environments.get(name)).filter(before).count()
     }
-}
-
-/// Whether an environment has begun to move to a version: an operation begun is never cut.
-fn has_begun(status: &OdooEnvironmentStatus, template: &str, version: &str) -> bool {
-    let last =
-        status.history.iter().find(|entry| matches!(entry.action, Action::Install | Action::Check | Action::Upgrade));
-    let tried = status.operation.as_ref().and_then(|operation| operation.template.as_ref());
-    let tried = tried.or_else(|| last.and_then(|last| last.template.as_ref()));
-    tried.is_some_and(|tried| tried.name == template && tried.version == version)
 }
 
 fn shares(some: &[String], others: &[String]) -> bool {

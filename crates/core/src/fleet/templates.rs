@@ -1,9 +1,11 @@
 //! Templates and those who follow them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use odoofleet_api::OdooTemplate;
+use odoofleet_api::conditions::ConditionType;
+use odoofleet_api::{OdooTemplate, labels};
 use serde_json::json;
 
 use super::{Affected, Delta, Fleet, Kind};
@@ -11,8 +13,8 @@ use crate::digest;
 use crate::environment::references::{ObjectKind, ObjectName};
 use crate::finding::Finding;
 use crate::template::{
-    FollowerCounts, Followers, FreezeEvidence, TemplateDecision, TemplateFacts, concurrent, decide, named_failures,
-    place,
+    Follower, FollowerCounts, Followers, Frame, FreezeEvidence, NAMED, Rules, TemplateDecision, TemplateFacts, Turn,
+    Why, decide, leaves, rollout_before,
 };
 
 /// What is known of a template. It can be followed before it exists.
@@ -20,6 +22,7 @@ use crate::template::{
 pub struct TemplateKnown {
     pub(super) object: Option<Arc<OdooTemplate>>,
     pub(super) followers: Followers,
+    pub(super) rules: Arc<Rules>,
     evidence: Option<FreezeEvidence>,
     freezing: Option<String>,
 }
@@ -68,18 +71,22 @@ impl Fleet {
             return;
         }
         if let Some(object) = object {
-            known.followers.set_newest(&object.spec.version);
+            known.rules = Arc::new(Rules::of(object, &self.settings.time_zone));
         }
         match (&before, object) {
-            // A step of the rollout concerns those that it admits, and nobody else.
+            // A step of the rollout concerns those that it admits; a stage that begins or is held, those that wait.
             (Some(before), Some(after)) if offers(before) == offers(after) => {
-                affected.environments.extend(known.followers.between(place(before), place(after)));
+                affected.environments.extend(turned(before, after, &known.followers));
+                if stands(before) != stands(after) {
+                    affected.environments.extend(known.followers.behind().cloned());
+                }
             }
             _ => affected.environments.extend(known.followers.names().cloned()),
         }
         if known.is_empty() {
             self.templates.remove(name);
         }
+        self.frame(name);
         for named in before.iter().flat_map(|before| named_by(before)) {
             self.templates_by_object.remove(&named, &owned);
         }
@@ -87,6 +94,52 @@ impl Fleet {
             self.templates_by_object.add(&named, &owned);
         }
         affected.templates.insert(owned);
+    }
+
+    /// Says to a template's followers what decides about all of them.
+    pub(super) fn frame(&mut self, name: &str) {
+        let Some(template) = self.template(name).map(Arc::clone) else { return };
+        let newest = &template.spec.version;
+        let made = self.version(name, newest).map(|stored| stored.created_at);
+        let later =
+            self.versions_of(name).into_iter().filter(|stored| made.is_some_and(|made| stored.created_at > made));
+        let frame = Frame {
+            later: later.map(|stored| stored.content.version.clone()).collect(),
+            newest: newest.clone(),
+            canary: template.spec.rollout.as_ref().and_then(|rollout| rollout.canary.clone()),
+            sets: leaves(&template.spec.values),
+        };
+        if let Some(known) = self.templates.get_mut(name) {
+            known.followers.set_frame(frame);
+        }
+    }
+
+    /// A follower with the windows of its customer, where it has none of its own, and with their time zone.
+    pub(super) fn with_windows(&self, follower: &Follower) -> Follower {
+        let customer = self.customers.get(&follower.customer);
+        let maintenance = customer.and_then(|customer| customer.spec.maintenance.as_ref());
+        let mut follower = follower.clone();
+        if follower.windows.is_none() {
+            follower.windows = maintenance.map(|maintenance| maintenance.windows.clone());
+        }
+        let zone = customer
+            .and_then(|customer| customer.spec.contract.as_ref()?.time_zone.clone())
+            .or_else(|| self.settings.time_zone.iana_name().map(str::to_owned));
+        for window in follower.windows.iter_mut().flatten() {
+            window.time_zone = window.time_zone.take().or_else(|| zone.clone());
+        }
+        follower
+    }
+
+    /// Whether an environment may move to its template's newest version now; else why it waits.
+    pub(super) fn may_move(&self, template: &str, environment: &str, now: Timestamp) -> Result<(), Option<Why>> {
+        let Some((known, object)) =
+            self.templates.get(template).and_then(|known| Some((known, known.object.as_ref()?)))
+        else {
+            return Err(None);
+        };
+        let turn = Turn { rules: &known.rules, before: rollout_before(object), now };
+        if known.followers.admits(environment, &turn) { Ok(()) } else { Err(known.followers.why(environment, &turn)) }
     }
 
     /// A template.
@@ -115,18 +168,22 @@ impl Fleet {
             in_use: followers.in_use(),
             following: followers.following(),
             done: followers.done(),
-            failed: followers.failed().take(named_failures()).cloned().collect(),
-            pinned: followers.pinned(),
+            pinned: followers.pinned().len(),
+            pinned_names: followers.pinned().iter().take(NAMED).cloned().collect(),
+            overridden: followers.overridden().iter().take(NAMED).cloned().collect(),
+            lacks_canary: followers.lacks_canary(),
         };
         let versions: Vec<_> = versions.collect();
         let newest = versions.iter().find(|(stored, ..)| stored.content.version == template.spec.version);
+        let turn = Turn { rules: &known.rules, before: rollout_before(&template), now };
         let facts = TemplateFacts {
             unmanaged: newest.and_then(|(newest, ..)| self.unmanaged(&newest.content.chart_name)),
             versions,
             inputs: self.freeze_inputs(&template),
             evidence: known.evidence.clone(),
             freezing: known.freezing.clone(),
-            advance: followers.advance(place(&template), concurrent(&template)),
+            rollout: followers.plan(&turn),
+            rules: Arc::clone(&known.rules),
             counts,
             holders: match &template.metadata.deletion_timestamp {
                 Some(since) => self.holders(followers.names(), since),
@@ -190,8 +247,33 @@ fn named_by(template: &OdooTemplate) -> Vec<ObjectName> {
 /// What all environments read of their template. How far its rollout has come concerns only some.
 fn offers(template: &OdooTemplate) -> impl PartialEq {
     let status = template.status.as_ref();
-    let conditions = status.map(|status| status.conditions.clone());
+    let conditions = status.map(|status| {
+        let of_content =
+            status.conditions.iter().filter(|condition| condition.type_ != ConditionType::RolledOut.as_str());
+        of_content.cloned().collect::<Vec<_>>()
+    });
     let rollout = status.and_then(|status| status.rollout.as_ref()).map(|rollout| rollout.version.clone());
     let meta = &template.metadata;
     (meta.uid.clone(), meta.generation, meta.deletion_timestamp.clone(), conditions, rollout)
+}
+
+/// What those read of a rollout who wait for it.
+fn stands(template: &OdooTemplate) -> impl PartialEq {
+    let approvals =
+        template.metadata.annotations.as_ref().map(|all| (all.get(labels::APPROVE), all.get(labels::RESUME)));
+    let approvals = approvals.map(|(approve, resume)| (approve.cloned(), resume.cloned()));
+    let rollout = rollout_before(template);
+    let begun = rollout.and_then(|rollout| rollout.place.as_ref()).map(|place| place.stage);
+    (approvals, begun, rollout.map(|rollout| (rollout.phase, rollout.stage, rollout.failures)))
+}
+
+/// Who has its turn now and had it not before; and who has lost it without having moved.
+fn turned(before: &OdooTemplate, after: &OdooTemplate, followers: &Followers) -> BTreeSet<String> {
+    let moving = |template| {
+        let moves = rollout_before(template).into_iter().flat_map(|rollout| &rollout.moving);
+        moves.map(|one| one.environment.clone()).collect::<BTreeSet<String>>()
+    };
+    let (before, after) = (moving(before), moving(after));
+    let lost = before.difference(&after).filter(|name| followers.is_behind(name));
+    after.difference(&before).chain(lost).cloned().collect()
 }

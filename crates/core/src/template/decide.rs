@@ -6,16 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use odoofleet_api::conditions::{ConditionStatus, ConditionType, Reason, Wanted, merge};
-use odoofleet_api::template::{OdooTemplateStatus, RolloutPlace, RolloutStatus, TemplateVersion, UnmanagedReleases};
+use odoofleet_api::rollout::RolloutStatus;
+use odoofleet_api::template::{OdooTemplateStatus, TemplateVersion, UnmanagedReleases};
 use odoofleet_api::{OdooTemplate, labels};
 
-use super::StoredVersion;
+use super::rollout::RolloutPlan;
+use super::rules::Rules;
+use super::{StoredVersion, tell};
 use crate::finding::Finding;
 
-/// Environments on the way at once, when the spec names no number.
-const DEFAULT_CONCURRENT: i32 = 5;
-/// Failed environments that the status names.
-const NAMED: usize = 20;
 /// Versions that nobody uses are kept up to this many, to go back to.
 const KEPT_UNUSED: usize = 10;
 /// First pause after a chart could not be fetched; it doubles up to [`LAST_PAUSE`].
@@ -35,8 +34,10 @@ pub struct TemplateFacts {
     pub evidence: Option<FreezeEvidence>,
     /// Inputs of the try that goes on.
     pub freezing: Option<String>,
-    /// How far the rollout may go now.
-    pub advance: Option<RolloutPlace>,
+    /// The rules of its rollout.
+    pub rules: Arc<Rules>,
+    /// How its rollout goes on.
+    pub rollout: RolloutPlan,
     /// Counts of the environments.
     pub counts: FollowerCounts,
     /// Live releases of its chart that nobody claims.
@@ -54,15 +55,14 @@ pub struct FollowerCounts {
     pub following: usize,
     /// Followers on the newest version that are well.
     pub done: usize,
-    /// Followers where it failed, at most [`NAMED`].
-    pub failed: Vec<String>,
     /// Those that name a version of their own.
     pub pinned: usize,
-}
-
-/// Most environments that a status names.
-pub const fn named_failures() -> usize {
-    NAMED
+    /// The first of those.
+    pub pinned_names: Vec<String>,
+    /// Followers whose own values stand before some of the template's: the first of them.
+    pub overridden: Vec<String>,
+    /// Whether somebody is to move first, and nobody is it.
+    pub lacks_canary: bool,
 }
 
 /// Why no version could be made.
@@ -98,6 +98,14 @@ pub enum TemplateStep {
     LetGo,
 }
 
+impl TemplateFacts {
+    /// The version that the spec names, once it is made.
+    fn newest(&self) -> Option<&StoredVersion> {
+        let mut versions = self.versions.iter().map(|(stored, ..)| stored);
+        versions.find(|stored| stored.content.version == self.template.spec.version)
+    }
+}
+
 /// What a look at a template decides.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TemplateDecision {
@@ -112,6 +120,9 @@ pub struct TemplateDecision {
 /// Decides about a template.
 pub fn decide(facts: &TemplateFacts, now: Timestamp) -> TemplateDecision {
     let (step, content, wake_at) = plan(facts, now);
+    let rolls = matches!(content, Content::Kept | Content::Refused(..));
+    let next = facts.rollout.next.filter(|_| rolls && facts.newest().is_some());
+    let wake_at = wake_at.into_iter().chain(next).min();
     TemplateDecision { step, status: status(facts, &content, now), wake_at }
 }
 
@@ -202,56 +213,47 @@ fn status(facts: &TemplateFacts, content: &Content, now: Timestamp) -> OdooTempl
         created_at: Time(stored.created_at),
         in_use: count(*holding),
     });
-    let newest = facts.versions.iter().find(|(stored, ..)| stored.content.version == template.spec.version);
+    let newest = facts.newest();
     let requested = template.metadata.annotations.as_ref().and_then(|all| all.get(labels::REQUESTED_AT)).cloned();
     OdooTemplateStatus {
         observed_generation: Some(generation),
         chart: newest
-            .map(|(newest, ..)| format!("{}-{}", newest.content.chart_name, newest.content.chart_version))
+            .map(|newest| format!("{}-{}", newest.content.chart_name, newest.content.chart_version))
             .or(old.chart),
         in_use: Some(count(facts.counts.in_use)),
         versions: versions.collect(),
-        rollout: newest.map(|_| rollout(facts)),
+        rollout: newest.map(|_| tell::status(template, &facts.rules, &facts.rollout, &facts.counts)),
         unmanaged_releases: facts.unmanaged.clone(),
         last_handled_reconcile_at: requested.or(old.last_handled_reconcile_at),
         conditions: merge(&old.conditions, conditions(facts, content), generation, &Time(now)),
     }
 }
 
-/// The most environments that may be on the way at once.
-pub fn concurrent(template: &OdooTemplate) -> usize {
-    let spec = template.spec.rollout.as_ref().and_then(|rollout| rollout.max_concurrent);
-    usize::try_from(spec.unwrap_or(DEFAULT_CONCURRENT)).unwrap_or(1)
-}
-
-/// Whether nobody may begin to move.
-pub fn rollout_is_paused(template: &OdooTemplate) -> bool {
-    let rollout = template.spec.rollout.as_ref().and_then(|rollout| rollout.paused);
-    rollout.unwrap_or_default()
-        || template.spec.paused.unwrap_or_default()
-        || template.metadata.deletion_timestamp.is_some()
-}
-
-/// Where the rollout of the spec's version stands.
-pub fn place(template: &OdooTemplate) -> Option<&RolloutPlace> {
+/// The rollout of the spec's version, as it was written down last.
+pub fn rollout_before(template: &OdooTemplate) -> Option<&RolloutStatus> {
     let rollout = template.status.as_ref()?.rollout.as_ref()?;
-    rollout.place.as_ref().filter(|_| rollout.version == template.spec.version)
-}
-
-fn rollout(facts: &TemplateFacts) -> RolloutStatus {
-    let (template, counts) = (&facts.template, &facts.counts);
-    let place = if rollout_is_paused(template) { place(template).cloned() } else { facts.advance.clone() };
-    RolloutStatus {
-        version: template.spec.version.clone(),
-        place,
-        total: count(counts.following),
-        done: count(counts.done),
-        failed: counts.failed.clone(),
-        pinned: count(counts.pinned),
-    }
+    (rollout.version == template.spec.version).then_some(rollout)
 }
 
 fn conditions(facts: &TemplateFacts, content: &Content) -> Vec<Wanted> {
+    let mut all = conditions_of_content(facts, content);
+    if facts.template.metadata.deletion_timestamp.is_some() {
+        return all;
+    }
+    all.extend(facts.newest().map(|_| tell::condition(&facts.template, &facts.rollout)));
+    let stalled = all.iter().any(|condition| condition.type_ == ConditionType::Stalled);
+    if let (false, Some(problem)) = (stalled, facts.rules.problems.first()) {
+        all.push(Wanted {
+            type_: ConditionType::Stalled,
+            status: ConditionStatus::True,
+            reason: Reason::WindowNeverOpens,
+            message: problem.clone(),
+        });
+    }
+    all
+}
+
+fn conditions_of_content(facts: &TemplateFacts, content: &Content) -> Vec<Wanted> {
     let condition = |type_, status: ConditionStatus, reason, message: String| Wanted { type_, status, reason, message };
     let ready = |status, reason, message| condition(ConditionType::Ready, status, reason, message);
     if facts.template.metadata.deletion_timestamp.is_some() {

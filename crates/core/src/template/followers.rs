@@ -2,141 +2,200 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use odoofleet_api::OdooEnvironment;
-use odoofleet_api::conditions::Reason;
-use odoofleet_api::environment::{Action, OdooEnvironmentStatus, Outcome, Phase, Placement};
-use odoofleet_api::template::RolloutPlace;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use kube::core::{Selector, SelectorExt};
+use odoofleet_api::maintenance::MaintenanceWindow;
+use odoofleet_api::rollout::{CanarySelector, RolloutPlace, RolloutWave};
 
-use crate::digest;
+use super::follower::{Follower, Standing, meet};
+use crate::windows::{Opening, WindowError, Windows};
 
-/// What a template needs to know of one environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Follower {
-    /// Its place in the order; none if it names a version of its own, or is out of reach.
-    pub place: Option<RolloutPlace>,
-    /// Version that it names.
-    pub pinned: Option<String>,
-    /// Version that its release holds.
-    pub held: Option<String>,
-    /// Whether it is as it should be.
-    pub well: bool,
-    /// Whether it is stopped, and takes its change when it starts: nobody has to wait for it.
-    pub deferred: bool,
-    /// Whether it is in phase Error.
-    pub broken: bool,
-    /// Version whose upgrade failed there last.
-    pub failed: Option<String>,
-}
-
-impl Follower {
-    /// Reads an environment that refers to template `template`.
-    pub fn read(environment: &OdooEnvironment, status: &OdooEnvironmentStatus, template: &str) -> Self {
-        let spec = &environment.spec;
-        let here = spec.placement.unwrap_or_default() == Placement::Cluster;
-        let pinned = spec.template_ref.version.clone();
-        let place =
-            (here && pinned.is_none() && environment.metadata.deletion_timestamp.is_none()).then(|| RolloutPlace {
-                stage: spec.stage,
-                hash: digest::base32(environment.metadata.uid.as_deref().unwrap_or_default().as_bytes()),
-            });
-        let held = status.template.as_ref().filter(|held| held.name == template).map(|held| held.version.clone());
-        let last =
-            status.history.iter().find(|entry| !matches!(entry.action, Action::Start | Action::Stop | Action::Restart));
-        let failed = last.filter(|last| last.outcome == Outcome::Failed).and_then(|last| last.template.as_ref());
-        Self {
-            place,
-            pinned,
-            held,
-            well: matches!(status.phase, Some(Phase::Running | Phase::Stopped | Phase::Offline)),
-            deferred: status.reason == Some(Reason::UpgradeAtStart),
-            broken: status.phase == Some(Phase::Error),
-            failed: failed.filter(|failed| failed.name == template).map(|failed| failed.version.clone()),
-        }
-    }
+/// What decides about all followers of a template at once.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Frame {
+    /// The newest version.
+    pub newest: String,
+    /// Versions that were made later than that one: who holds one goes back.
+    pub later: BTreeSet<String>,
+    /// Who moves first.
+    pub canary: Option<CanarySelector>,
+    /// Value paths that the template sets.
+    pub sets: BTreeSet<String>,
 }
 
 /// The environments of one template. What depends on its newest version is counted anew when that changes, and one by one
-/// otherwise: a step of a rollout costs the same in a fleet of any size.
+/// otherwise: a step of a rollout costs the same in a fleet of any size. It grows with the number of different windows.
 #[derive(Debug, Default)]
 pub struct Followers {
-    newest: String,
-    all: HashMap<String, Follower>,
-    order: BTreeMap<RolloutPlace, String>,
-    unsettled: BTreeSet<RolloutPlace>,
-    failed: BTreeMap<RolloutPlace, String>,
-    done: usize,
-    pinned: usize,
+    frame: Frame,
+    selector: Option<Selector>,
+    all: HashMap<String, Entry>,
     held: HashMap<String, usize>,
     named: HashMap<String, usize>,
+    pub(super) order: BTreeMap<RolloutPlace, String>,
+    pub(super) waiting: BTreeMap<RolloutWave, BTreeMap<Schedule, Group>>,
+    pub(super) arriving: BTreeMap<RolloutWave, BTreeSet<RolloutPlace>>,
+    pub(super) arrived: BTreeMap<RolloutWave, BTreeSet<(Timestamp, RolloutPlace)>>,
+    pub(super) failed: BTreeMap<RolloutPlace, String>,
+    pub(super) never: BTreeMap<RolloutPlace, String>,
+    pub(super) apart: BTreeSet<RolloutPlace>,
+    pub(super) parked: BTreeSet<RolloutPlace>,
+    pub(super) customers: HashMap<String, BTreeSet<RolloutPlace>>,
+    overridden: BTreeSet<String>,
+    pinned: BTreeSet<String>,
+    canaries: usize,
+    done: usize,
+}
+
+/// Windows of an environment or of its customer; none: its stage's.
+pub(super) type Schedule = Option<Vec<MaintenanceWindow>>;
+
+/// Followers that wait for their turn and for the same windows.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// The windows; none: the stage's.
+    pub windows: Option<Result<Windows, WindowError>>,
+    /// Who waits.
+    pub places: BTreeSet<RolloutPlace>,
+}
+
+impl Group {
+    fn new(schedule: &Schedule) -> Self {
+        Self {
+            windows: schedule.as_ref().map(|windows| Windows::parse(windows, &TimeZone::UTC)),
+            places: BTreeSet::new(),
+        }
+    }
+
+    /// How its windows stand; none if they are the stage's.
+    pub fn opening(&self, now: Timestamp) -> Option<Opening> {
+        self.windows.as_ref().map(|windows| windows.as_ref().map_or(Opening::Never, |windows| windows.at(now)))
+    }
+}
+
+/// A follower with its place.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub follower: Follower,
+    pub standing: Standing,
+    pub place: Option<RolloutPlace>,
 }
 
 impl Followers {
     /// Takes in an environment, or what has become of it. Returns whether anything changed.
     pub fn upsert(&mut self, name: &str, follower: Follower) -> bool {
-        if self.all.get(name) == Some(&follower) {
+        if self.all.get(name).is_some_and(|known| known.follower == follower) {
             return false;
         }
         self.remove(name);
-        self.count(name, &follower, true);
-        self.all.insert(name.to_owned(), follower);
+        self.add(name, follower);
         true
     }
 
     /// Forgets an environment.
     pub fn remove(&mut self, name: &str) -> bool {
-        let Some(follower) = self.all.remove(name) else { return false };
-        self.count(name, &follower, false);
+        let Some(entry) = self.all.remove(name) else { return false };
+        self.count(name, &entry, false);
         true
     }
 
-    /// Says which version is the newest.
-    pub fn set_newest(&mut self, version: &str) {
-        if self.newest == version {
+    /// Says what decides about all of them.
+    pub fn set_frame(&mut self, frame: Frame) {
+        if self.frame == frame {
             return;
         }
-        version.clone_into(&mut self.newest);
         let all = std::mem::take(&mut self.all);
-        *self = Self { newest: std::mem::take(&mut self.newest), ..Self::default() };
-        for (name, follower) in all {
-            self.count(&name, &follower, true);
-            self.all.insert(name, follower);
+        let selector = frame.canary.as_ref().and_then(CanarySelector::selector);
+        *self = Self { frame, selector, ..Self::default() };
+        for (name, entry) in all {
+            self.add(&name, entry.follower);
         }
     }
 
-    fn count(&mut self, name: &str, follower: &Follower, add: bool) {
-        let tally = |counts: &mut HashMap<String, usize>, key: &Option<String>| {
-            let Some(key) = key else { return };
-            let count = counts.entry(key.clone()).or_default();
-            *count = if add { *count + 1 } else { count.saturating_sub(1) };
-            if *count == 0 {
-                counts.remove(key);
-            }
-        };
-        tally(&mut self.held, &follower.held);
-        tally(&mut self.named, &follower.pinned);
-        let step = |count: usize| if add { count + 1 } else { count.saturating_sub(1) };
-        if follower.pinned.is_some() {
-            self.pinned = step(self.pinned);
+    fn add(&mut self, name: &str, follower: Follower) {
+        let place =
+            follower.seat.as_ref().map(|(_, hash)| RolloutPlace { stage: self.wave(&follower), hash: hash.clone() });
+        let entry = Entry { standing: follower.standing(&self.frame.newest), place, follower };
+        self.count(name, &entry, true);
+        self.all.insert(name.to_owned(), entry);
+    }
+
+    fn is_canary(&self, follower: &Follower) -> bool {
+        self.selector.as_ref().is_some_and(|selector| selector.matches(&follower.labels))
+    }
+
+    fn wave(&self, follower: &Follower) -> RolloutWave {
+        match &follower.seat {
+            _ if follower.held.as_ref().is_some_and(|held| self.frame.later.contains(held)) => RolloutWave::Return,
+            _ if self.is_canary(follower) => RolloutWave::Canary,
+            Some((stage, _)) => (*stage).into(),
+            None => RolloutWave::Production,
         }
-        let Some(place) = &follower.place else { return };
-        let on_newest = follower.held.as_deref() == Some(&self.newest);
-        let settled = (on_newest && follower.well) || follower.deferred;
-        let failed = (on_newest && follower.broken) || follower.failed.as_deref() == Some(&self.newest);
-        if on_newest && follower.well {
-            self.done = step(self.done);
-        }
+    }
+
+    fn count(&mut self, name: &str, entry: &Entry, add: bool) {
+        let Entry { follower, standing, place } = entry;
+        tally(&mut self.held, follower.held.as_ref(), add);
+        tally(&mut self.named, follower.pinned.as_ref(), add);
+        put(&mut self.pinned, name.to_owned(), add && follower.pinned.is_some());
+        let Some(place) = place else { return };
         if add {
             self.order.insert(place.clone(), name.to_owned());
-            if !settled {
-                self.unsettled.insert(place.clone());
-            }
-            if failed {
-                self.failed.insert(place.clone(), name.to_owned());
-            }
         } else {
             self.order.remove(place);
-            self.unsettled.remove(place);
-            self.failed.remove(place);
+        }
+        let step = |count: usize, one: bool| {
+            if !one {
+                count
+            } else if add {
+                count + 1
+            } else {
+                count.saturating_sub(1)
+            }
+        };
+        self.canaries = step(self.canaries, self.is_canary(follower));
+        self.done = step(self.done, *standing == Standing::Arrived);
+        put(&mut self.overridden, name.to_owned(), add && meet(&follower.sets, &self.frame.sets));
+        let own = self.customers.entry(follower.customer.clone()).or_default();
+        put(own, place.clone(), add);
+        if own.is_empty() {
+            self.customers.remove(&follower.customer);
+        }
+        self.stand(name, entry, place, add);
+    }
+
+    /// Puts a follower where others look for those who stand as it does, or takes it away.
+    fn stand(&mut self, name: &str, Entry { follower, standing, .. }: &Entry, place: &RolloutPlace, add: bool) {
+        let wave = place.stage;
+        match standing {
+            Standing::Arrived => {
+                if let Some(since) = follower.well_since {
+                    put(self.arrived.entry(wave).or_default(), (since, place.clone()), add);
+                }
+            }
+            Standing::Arriving => put(self.arriving.entry(wave).or_default(), place.clone(), add),
+            Standing::Failed if add => drop(self.failed.insert(place.clone(), name.to_owned())),
+            Standing::Failed => drop(self.failed.remove(place)),
+            Standing::Parked => put(&mut self.parked, place.clone(), add),
+            Standing::Apart => put(&mut self.apart, place.clone(), add),
+            Standing::New => {}
+            Standing::Behind => {
+                let schedule = follower.needed_windows();
+                let groups = self.waiting.entry(wave).or_default();
+                let group = groups.entry(schedule.clone()).or_insert_with(|| Group::new(&schedule));
+                put(&mut group.places, place.clone(), add);
+                match &group.windows {
+                    Some(Err(_)) if add => drop(self.never.insert(place.clone(), name.to_owned())),
+                    _ => drop(self.never.remove(place)),
+                }
+                if group.places.is_empty() {
+                    groups.remove(&schedule);
+                }
+                if groups.is_empty() {
+                    self.waiting.remove(&wave);
+                }
+            }
         }
     }
 
@@ -171,8 +230,18 @@ impl Followers {
     }
 
     /// Environments that name a version of their own.
-    pub const fn pinned(&self) -> usize {
-        self.pinned
+    pub const fn pinned(&self) -> &BTreeSet<String> {
+        &self.pinned
+    }
+
+    /// Followers whose own values stand before some of the template's.
+    pub const fn overridden(&self) -> &BTreeSet<String> {
+        &self.overridden
+    }
+
+    /// Whether somebody is to move first, and nobody is it.
+    pub const fn lacks_canary(&self) -> bool {
+        self.frame.canary.is_some() && self.canaries == 0
     }
 
     /// Followers where the newest version failed, in the order of the rollout.
@@ -180,134 +249,49 @@ impl Followers {
         self.failed.values()
     }
 
+    /// Followers that do not hold the newest version and are not on the way to it.
+    pub fn behind(&self) -> impl Iterator<Item = &String> {
+        let groups = self.waiting.values().flat_map(BTreeMap::values);
+        let places = groups.flat_map(|group| &group.places).chain(&self.parked);
+        places.filter_map(|place| self.order.get(place))
+    }
+
+    /// Whether an environment waits for its turn.
+    pub fn is_behind(&self, name: &str) -> bool {
+        self.all.get(name).is_some_and(|entry| entry.standing == Standing::Behind)
+    }
+
     /// Whether an environment waits for a version: it names it, or follows, holds none, and this is the newest.
     pub fn waits_for(&self, name: &str, version: &str, newest: bool) -> bool {
-        self.all.get(name).is_some_and(|one| match &one.pinned {
+        self.all.get(name).is_some_and(|one| match &one.follower.pinned {
             Some(pinned) => pinned == version,
-            None => newest && one.held.is_none(),
+            None => newest && one.follower.held.is_none(),
         })
     }
 
-    /// Place of an environment.
-    pub fn place_of(&self, name: &str) -> Option<&RolloutPlace> {
-        self.all.get(name)?.place.as_ref()
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.all.get(name)
     }
 
-    /// Followers behind one place and up to another.
-    pub fn between(&self, after: Option<&RolloutPlace>, upto: Option<&RolloutPlace>) -> Vec<String> {
-        use std::ops::Bound::{Excluded, Included, Unbounded};
-        let Some(upto) = upto else { return Vec::new() };
-        let from = after.map_or(Unbounded, Excluded);
-        if after.is_some_and(|after| after >= upto) {
-            return Vec::new();
-        }
-        self.order.range((from, Included(upto))).map(|(_, name)| name.clone()).collect()
-    }
-
-    /// How far the rollout goes now, from where it stands. At most `concurrent` are on the way at once; a place never moves back.
-    pub fn advance(&self, place: Option<&RolloutPlace>, concurrent: usize) -> Option<RolloutPlace> {
-        use std::ops::Bound::{Excluded, Included, Unbounded};
-        let moving = match place {
-            Some(place) => self.unsettled.range((Unbounded, Included(place))).take(concurrent).count(),
-            None => 0,
-        };
-        let free = concurrent.saturating_sub(moving);
-        let ahead = (place.map_or(Unbounded, Excluded), Unbounded);
-        let mut waiting = self.unsettled.range::<RolloutPlace, _>(ahead);
-        let admitted = waiting.by_ref().take(free).last();
-        let end = if waiting.next().is_none() && free > 0 { self.order.keys().next_back() } else { admitted };
-        match (end, place) {
-            (Some(end), Some(place)) => Some(end.max(place).clone()),
-            (end, place) => end.or(place).cloned(),
-        }
+    pub(super) fn at(&self, place: &RolloutPlace) -> Option<(&String, &Entry)> {
+        let name = self.order.get(place)?;
+        Some((name, self.all.get(name)?))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use odoofleet_api::environment::Stage;
-
-    use super::*;
-
-    fn place(stage: Stage, hash: &str) -> RolloutPlace {
-        RolloutPlace { stage, hash: hash.into() }
+fn tally(counts: &mut HashMap<String, usize>, key: Option<&String>, add: bool) {
+    let Some(key) = key else { return };
+    let count = counts.entry(key.clone()).or_default();
+    *count = if add { *count + 1 } else { count.saturating_sub(1) };
+    if *count == 0 {
+        counts.remove(key);
     }
+}
 
-    fn follower(hash: &str, change: impl FnOnce(&mut Follower)) -> Follower {
-        let mut follower = Follower {
-            place: Some(place(Stage::Test, hash)),
-            pinned: None,
-            held: Some("1".into()),
-            well: true,
-            deferred: false,
-            broken: false,
-            failed: None,
-        };
-        change(&mut follower);
-        follower
-    }
-
-    fn followers(hashes: &str) -> Followers {
-        let mut all = Followers::default();
-        all.set_newest("2");
-        for hash in hashes.chars().map(String::from) {
-            all.upsert(&hash, follower(&hash, |_| ()));
-        }
-        all
-    }
-
-    fn at(hash: &str) -> RolloutPlace {
-        place(Stage::Test, hash)
-    }
-
-    #[test]
-    fn so_many_move_at_once_and_the_next_when_one_has_arrived() {
-        let mut all = followers("abcde");
-        let first = all.advance(None, 2).unwrap();
-        assert_eq!(first, at("b"));
-        assert_eq!(all.advance(Some(&first), 2), Some(first.clone()), "both are on the way");
-        all.upsert("a", follower("a", |one| one.held = Some("2".into())));
-        assert_eq!(all.advance(Some(&first), 2), Some(at("c")));
-        assert_eq!(all.between(Some(&first), Some(&at("c"))), ["c"]);
-        all.upsert("c", follower("c", |one| (one.held, one.broken, one.well) = (Some("2".into()), true, false)));
-        all.upsert("b", follower("b", |one| one.held = Some("2".into())));
-        assert_eq!(all.advance(Some(&at("c")), 2), Some(at("d")), "one that is broken keeps its turn");
-        assert_eq!((all.done(), all.failed().cloned().collect::<Vec<_>>()), (2, vec!["c".to_owned()]));
-    }
-
-    #[test]
-    fn whoever_leaves_or_joins_the_list_moves_nobody_else() {
-        let mut all = followers("abc");
-        let first = all.advance(None, 1).unwrap();
-        all.upsert("a", follower("a", |one| (one.pinned, one.place) = (Some("1".into()), None)));
-        assert!(at("b") > first, "the next one is behind the place where the rollout stands");
-        all.remove("a");
-        assert_eq!(all.between(None, Some(&first)), Vec::<String>::new());
-        assert_eq!(all.advance(Some(&first), 1), Some(at("b")), "it is its turn only when the rollout goes on");
-    }
-
-    #[test]
-    fn test_moves_before_production_and_the_deferred_hold_up_nobody() {
-        let mut all = followers("a");
-        all.upsert("p", follower("p", |one| one.place = Some(place(Stage::Production, "0"))));
-        assert_eq!(all.advance(None, 1), Some(at("a")));
-        all.upsert("a", follower("a", |one| one.deferred = true));
-        assert_eq!(all.advance(Some(&at("a")), 1), Some(place(Stage::Production, "0")));
-    }
-
-    #[test]
-    fn counts_are_the_same_counted_anew_or_one_by_one() {
-        let mut all = followers("abcd");
-        all.upsert("a", follower("a", |one| one.held = Some("2".into())));
-        all.upsert("x", follower("x", |one| (one.pinned, one.place) = (Some("1".into()), None)));
-        all.remove("d");
-        let counted = |all: &Followers| (all.in_use(), all.following(), all.done(), all.pinned(), all.holding("1"));
-        let before = counted(&all);
-        assert_eq!(before, (4, 3, 1, 1, 3));
-        all.set_newest("3");
-        assert_eq!(all.done(), 0);
-        all.set_newest("2");
-        assert_eq!(counted(&all), before);
-        assert!(all.needs("1") && all.needs("2") && !all.needs("3"));
+fn put<T: Ord>(set: &mut BTreeSet<T>, value: T, add: bool) {
+    if add {
+        set.insert(value);
+    } else {
+        set.remove(&value);
     }
 }

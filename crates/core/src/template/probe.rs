@@ -80,6 +80,7 @@ fn environment() -> OdooEnvironmentSpec {
         drift_detection: None,
         values_from: Vec::new(),
         deletion_policy: None,
+        maintenance: None,
         timeouts: None,
         paused: None,
     }

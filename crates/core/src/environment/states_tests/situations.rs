@@ -17,6 +17,7 @@ use crate::finding::Finding;
 use crate::observed::{Certificate, Check, Container, FoundCertificate, Pod, Termination, Volume};
 use crate::release::{ReleaseState, ReleaseStatus, Revision};
 use crate::task::{Compared, Stage, Task};
+use crate::template::Why;
 
 fn brake(facts: &mut Facts) {
     let finding = Finding::new(Reason::HeldByBrake, "m");
@@ -87,7 +88,9 @@ pub fn obstacles() -> Table {
     };
     one("two replicas on a volume for one", ran, &R::Current, 2, (1, 1), &alone);
     one("two replicas on a volume for one", "runs, and is stopped", &R::Current, 2, (0, 0), &alone);
-    let later = |facts: &mut Facts| facts.references.version.as_mut().unwrap().waits_for = Some("later".into());
+    let later = |facts: &mut Facts| {
+        facts.references.version.as_mut().unwrap().waits_for = Some(Why { text: "later".into(), until: None });
+    };
     one("the rollout has not reached it", ran, &R::Current, 1, (1, 1), &later);
     let left = |change: fn(&mut Value)| environment(1, change);
     let paused = left(|object| object["spec"]["paused"] = json!(true));

@@ -140,7 +140,7 @@ fn what_was_unreadable_and_went_unseen_is_gone() {
     let mut fleet = fleet();
     applied(&mut fleet, environment("acme-a", 1, &json!({})));
     fleet.note_unreadable(Kind::Environment, "acme-a", "missing field");
-    assert!(fleet.look("acme-a").is_none(), "nothing is decided from what stood there before");
+    assert!(fleet.look("acme-a", at(0)).is_none(), "nothing is decided from what stood there before");
     fleet.retain_unreadable(Kind::Environment, &BTreeSet::from(["acme-a".to_owned()]));
     listed(&mut fleet, vec![]);
     assert_eq!(names(fleet.environments_of("acme")), ["acme-a"]);

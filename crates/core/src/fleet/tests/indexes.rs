@@ -69,7 +69,7 @@ fn picture(fleet: &Fleet) -> Vec<String> {
         .map(|(name, known)| {
             let followers = &known.followers;
             let members: BTreeSet<_> = followers.names().collect();
-            format!("{name}: {members:?} {} {} {}", followers.in_use(), followers.following(), followers.pinned())
+            format!("{name}: {members:?} {} {} {}", followers.in_use(), followers.following(), followers.pinned().len())
         })
         .collect();
     templates.sort();

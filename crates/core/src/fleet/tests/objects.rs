@@ -118,7 +118,7 @@ fn what_is_made_while_its_template_is_being_deleted_gets_no_version_pinned_or_no
     applied(&mut fleet, environment("acme-c", 3, &held));
     for (template, all) in [(template(&json!({})), [true, true, true]), (template(&going), [false, false, true])] {
         fleet.apply(Change::Templates(Delta::Applied(template)));
-        let has = |name| fleet.look(name).unwrap().version.is_ok();
+        let has = |name| fleet.look(name, at(0)).unwrap().version.is_ok();
         assert_eq!(["acme-a", "acme-b", "acme-c"].map(has), all);
     }
 }
@@ -162,11 +162,11 @@ fn an_edit_begins_a_look_anew_only_where_something_else_is_to_be_looked_up() {
         fleet.apply(Change::TemplateVersions(Delta::All(vec![stored("1", None), stored("2", None)])));
         let before = json!({ "spec": { "templateRef": { "version": "1" } } });
         applied(&mut fleet, environment("acme-a", 1, &before));
-        let look = fleet.look("acme-a").unwrap();
+        let look = fleet.look("acme-a", at(0)).unwrap();
         let mut after = before.clone();
         merge(&mut after, &json!({ "metadata": { "generation": 2 } }));
         merge(&mut after, &edit);
         applied(&mut fleet, environment("acme-a", 2, &after));
-        assert_eq!(fleet.look("acme-a").unwrap().asks_the_same(&look), same, "{edit}");
+        assert_eq!(fleet.look("acme-a", at(0)).unwrap().asks_the_same(&look), same, "{edit}");
     }
 }

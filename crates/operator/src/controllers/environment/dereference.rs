@@ -22,7 +22,7 @@ use crate::watches::releases;
 /// Collects the facts. None if the environment is gone, or cannot be read.
 pub async fn facts(ctx: &Context, name: &str) -> Result<Option<Facts>, Error> {
     loop {
-        let Some(look) = ctx.fleet.with(|fleet| fleet.look(name)) else {
+        let Some(look) = ctx.fleet.with(|fleet| fleet.look(name, Timestamp::now())) else {
             ctx.throttle.forget(name);
             return Ok(None);
         };
@@ -50,7 +50,7 @@ async fn facts_for(ctx: &Context, name: &str, look: Look) -> Result<Option<Facts
     // First what runs, then what was kept of it: an operation that ends in between is in one of both.
     let task = names(&look.environment.spec).ok().and_then(|(_, release)| task(ctx, release.as_str()));
     Ok(ctx.fleet.with(|fleet| {
-        let same = fleet.look(name).is_some_and(|now| now.asks_the_same(&look));
+        let same = fleet.look(name, Timestamp::now()).is_some_and(|now| now.asks_the_same(&look));
         same.then(|| fleet.facts(name, version, unseen, task, is_orphaned, Timestamp::now())).flatten()
     }))
 }

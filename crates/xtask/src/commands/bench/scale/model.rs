@@ -125,7 +125,7 @@ impl Model {
 
     fn facts(&mut self, name: &str) -> Result<Facts> {
         let gone = || anyhow!("environment {name} is not there");
-        let Look { version, .. } = self.fleet.look(name).ok_or_else(gone)?;
+        let Look { version, .. } = self.fleet.look(name, self.now).ok_or_else(gone)?;
         let version = version.map(|choice| self.chart.view(&choice));
         let facts = self.fleet.facts(name, version, BTreeMap::new(), None, false, self.now);
         facts.ok_or_else(gone)
@@ -275,7 +275,7 @@ impl Model {
         self.prune();
         let newest = self.offered.to_string();
         let chosen = |name: &&String| {
-            let look = self.fleet.look(name);
+            let look = self.fleet.look(name, self.now);
             look.and_then(|look| look.version.ok()).is_some_and(|choice| choice.stored.content.version == newest)
         };
         Ok(self.names.iter().filter(chosen).cloned().collect())
