@@ -140,12 +140,22 @@ pub(super) fn plan(life: &Life<'_>, next: i64) -> Plan {
     }
     let comparison = life.look.status.adoption.as_ref().and_then(|adoption| adoption.comparison.as_ref());
     let Some(comparison) = comparison.filter(|known| is_about(known, newest, life.wanted)) else {
-        return life.problem().unwrap_or_else(|| life.try_helm(HelmAction::Compare, next));
+        return life.problem().unwrap_or_else(|| compare(life, newest, next));
     };
     if let Some(problem) = life.problem() {
         return problem;
     }
     judge(life, newest, comparison, mode, next)
+}
+
+/// Compares. What keeps it from being compared, such as another chart, keeps it from being taken over.
+fn compare(life: &Life<'_>, newest: &Revision, next: i64) -> Plan {
+    let mut plan = life.try_helm(HelmAction::Compare, next);
+    if let Some(hold) = &mut plan.hold {
+        let message = format!("release \"{}\" cannot be compared: {}", newest.release, hold.finding.message);
+        hold.finding = Finding::new(Reason::AdoptionPending, message);
+    }
+    plan
 }
 
 fn is_about(known: &Comparison, newest: &Revision, wanted: &Validated) -> bool {

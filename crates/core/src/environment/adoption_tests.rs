@@ -272,3 +272,13 @@ fn a_release_whose_values_name_another_customer_is_not_compared() {
     let decision = look(&facts.with_obstacle(refused));
     assert_eq!((decision.step, decision.status.reason), (Step::Nothing, Some(Reason::ReleaseOwnedByAnother)));
 }
+
+#[test]
+fn what_cannot_be_compared_is_not_taken_over_and_says_why() {
+    let mut facts = found(ReleaseStatus::Deployed, Adoption::TakeOver, |_| ());
+    let inputs = validate(&facts.environment, &facts.references).unwrap().inputs;
+    facts.before.failures = Some(fixtures::failures(1, true, &inputs));
+    let decision = look(&facts);
+    assert_eq!((decision.step, decision.status.reason), (Step::Nothing, Some(Reason::AdoptionPending)));
+    assert!(decision.status.message.unwrap().contains("cannot be compared: m"));
+}
