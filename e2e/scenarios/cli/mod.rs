@@ -6,4 +6,5 @@ mod customers;
 mod look;
 mod power;
 mod retained;
+mod screen;
 mod status;
