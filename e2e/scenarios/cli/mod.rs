@@ -5,6 +5,7 @@ mod change;
 mod customers;
 mod look;
 mod power;
+mod questions;
 mod retained;
 mod screen;
 mod status;
