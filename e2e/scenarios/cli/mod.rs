@@ -3,6 +3,7 @@
 mod bad_input;
 mod change;
 mod customers;
+mod edit;
 mod look;
 mod power;
 mod questions;
