@@ -27,7 +27,7 @@ async fn colours_are_for_terminals_and_for_those_who_ask() -> Result {
         (&[("NO_COLOR", "1")], &["--color", "always"], true, true),
         (&[], &["--color", "never"], false, false),
     ] {
-        for subject in [&["status"][..], &["status", "acme-prod"], &["status", "missing"]] {
+        for subject in [&["status"][..], &["status", "acme-prod"], &["status", "missing"], &["status", "--bogus"]] {
             let arguments = [subject, flags].concat();
             let ended = world.odoo_at_terminal("C", 120, variables, &arguments)?.ends().await?;
             assert_eq!(ended.written.contains(COLOUR), on_terminal, "{variables:?} {arguments:?}: {:?}", ended.written);
