@@ -12,7 +12,8 @@ use crate::Result;
 use crate::acme::{Acme, version_of};
 
 const RELEASE: &str = "acme-one";
-const HTTPS: &str = "https://git.acme.example/acme/addons.git";
+/// Acme's addons, as a person with a password has them.
+pub const HTTPS: &str = "https://git.acme.example/acme/addons.git";
 const SSH: &str = "ssh://git@git.acme.example/srv/git/acme/addons.git";
 
 fn addons(url: &str, reference: &str) -> Value {
@@ -21,7 +22,8 @@ fn addons(url: &str, reference: &str) -> Value {
     ] } } })
 }
 
-async fn start(name: &str, odoo: &e2e::Odoo, url: &str) -> anyhow::Result<(RealWorld, Acme)> {
+/// A world in which environment `acme-one` runs with Acme's addons at tag `v1.4.2`.
+pub async fn start(name: &str, odoo: &e2e::Odoo, url: &str) -> anyhow::Result<(RealWorld, Acme)> {
     let world = RealWorld::start(name, odoo).await?;
     let acme = Acme::start(&world).await?;
     let (username, password) = e2e::git_server::USER;

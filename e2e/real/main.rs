@@ -9,6 +9,7 @@
 
 mod acme;
 mod addons;
+mod cli;
 mod complete;
 mod database;
 mod handbook;

@@ -1,5 +1,6 @@
 //! `kubectl odoo` as people type it.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -9,6 +10,7 @@ use serde_json::json;
 use tokio::process::{Child, Command};
 
 use crate::World;
+use crate::terminal::Terminal;
 use crate::world::kubeconfig_with_token;
 
 /// What a command printed, and how it ended.
@@ -64,13 +66,49 @@ impl World {
         Ok(Person { world: self, kubeconfig, locale: "C" })
     }
 
+    /// Runs `kubectl odoo` as an administrator, in English, with other variables of the environment.
+    pub async fn odoo_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Result<Answer> {
+        let mut command = self.odoo_command(&self.setup.kubeconfig, "C");
+        command.args(arguments).envs(variables.iter().copied());
+        finished(&mut command).await
+    }
+
+    /// Begins `kubectl odoo` as an administrator at a terminal of this many columns.
+    pub fn odoo_at_terminal(
+        &self,
+        locale: &str,
+        columns: u16,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Result<Terminal> {
+        let command = pty_process::Command::new(self.setup.bin.join("kubectl-odoo"))
+            .args(["--namespace", &self.namespace])
+            .args(arguments)
+            .envs(self.variables(&self.setup.kubeconfig, locale))
+            .env_remove("NO_COLOR")
+            .envs(variables.iter().copied());
+        Terminal::start(command, columns, self.patience)
+    }
+
+    /// Begins a script of bash at a terminal of this many columns, with `kubectl-odoo` on its path.
+    pub fn shell_at_terminal(&self, columns: u16, script: &str) -> Result<Terminal> {
+        let command = pty_process::Command::new("bash")
+            .args(["-c", script])
+            .envs(self.variables(&self.setup.kubeconfig, "C"))
+            .env_remove("NO_COLOR");
+        Terminal::start(command, columns, self.patience)
+    }
+
     fn odoo_command(&self, kubeconfig: &Path, locale: &str) -> Command {
         let mut command = Command::new(self.setup.bin.join("kubectl-odoo"));
-        command.args(["--namespace", &self.namespace]).env("KUBECONFIG", kubeconfig);
-        let path = format!("{}:{}", self.setup.bin.display(), std::env::var("PATH").unwrap_or_default());
-        command.env("PATH", path).env("LC_ALL", locale).env_remove("NO_COLOR");
+        command.args(["--namespace", &self.namespace]).envs(self.variables(kubeconfig, locale)).env_remove("NO_COLOR");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
+    }
+
+    fn variables(&self, kubeconfig: &Path, locale: &str) -> [(&'static str, OsString); 3] {
+        let path = format!("{}:{}", self.setup.bin.display(), std::env::var("PATH").unwrap_or_default());
+        [("KUBECONFIG", kubeconfig.into()), ("PATH", path.into()), ("LC_ALL", locale.into())]
     }
 }
 

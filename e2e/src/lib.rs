@@ -12,6 +12,7 @@ mod objects;
 mod proxy;
 mod real;
 mod rival;
+mod terminal;
 mod told;
 mod world;
 
@@ -24,5 +25,6 @@ pub use objects::{
 pub use proxy::{Disturbance, Proxy, Request};
 pub use real::{Odoo, Real, RealWorld, merged};
 pub use rival::Rival;
+pub use terminal::{Ended, Terminal};
 pub use told::{Told, Uids};
 pub use world::{Environment, Setup, World};

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure};
-use crate::output;
+use crate::output::{self, Format};
 use crate::say;
 use crate::session::Session;
 
@@ -51,8 +51,8 @@ pub fn guard(session: &Session, kind: &str, metadata: &ObjectMeta, patch: &Value
         return Ok(());
     }
     // The patch is the answer, and can be written to a file; what is said about it goes beside.
-    let patch = serde_saphyr::to_string(&in_git(kind, name, &session.namespace, patch)).unwrap_or_default();
-    output::line(patch.trim_end())?;
+    let format = if session.format == Format::Json { Format::Json } else { Format::Yaml };
+    output::data(format, &in_git(kind, name, &session.namespace, patch))?;
     let message = say!(
         language,
         "{kind} \"{name}\" belongs to {owned_by} \"{by}\": nothing was written",

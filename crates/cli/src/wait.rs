@@ -97,11 +97,14 @@ async fn watch(
     let language = session.language;
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut changes = watcher(session.api::<OdooEnvironment>(), config).default_backoff().boxed();
-    let mut failures = 0;
+    let (mut failures, mut is_listed) = (0, false);
+    let gone = || {
+        Failure::new(Exit::NotFound, say!(language, "environment \"{name}\" was deleted", "环境 \"{name}\" 已被删除"))
+    };
     loop {
         match changes.try_next().await {
             Ok(Some(watcher::Event::Apply(environment) | watcher::Event::InitApply(environment))) => {
-                failures = 0;
+                (failures, is_listed) = (0, true);
                 match progress(&environment) {
                     Progress::Done => return Ok(()),
                     Progress::Failed(why) => {
@@ -113,21 +116,26 @@ async fn watch(
                     Progress::Going(what) => told.tell(&what),
                 }
             }
-            Ok(Some(watcher::Event::Delete(_)) | None) => {
-                let gone = say!(language, "environment \"{name}\" was deleted", "环境 \"{name}\" 已被删除");
-                return Err(Failure::new(Exit::NotFound, gone));
-            }
-            // The API server may be restarted meanwhile; what it refuses stays refused.
+            Ok(Some(watcher::Event::Delete(_)) | None) => return Err(gone()),
+            // The list with which a watch begins, each time: it may have gone while nobody looked.
+            Ok(Some(watcher::Event::Init)) => is_listed = false,
+            Ok(Some(watcher::Event::InitDone)) if !is_listed => return Err(gone()),
             Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) => {
-                let refused = matches!(&error, kube::Error::Api(status) if (400..410).contains(&status.code));
                 failures += 1;
-                if refused || failures > 5 {
+                if is_over(failures, &error) {
                     return Err(session.explain(&Asked::of::<OdooEnvironment>("watch", Some(name)), error).await);
                 }
             }
             Ok(Some(_)) | Err(_) => {}
         }
     }
+}
+
+/// Whether a watch does not begin again, after so many failures in a row: the API server may be restarted meanwhile; what it refuses stays
+/// refused.
+pub fn is_over(failures: u32, error: &kube::Error) -> bool {
+    let is_refused = matches!(error, kube::Error::Api(status) if (400..410).contains(&status.code));
+    is_refused || failures > 5
 }
 
 /// What was told last: a line that changes on a terminal, a line for each change elsewhere.
@@ -157,7 +165,7 @@ impl Told {
         }
         what.clone_into(&mut self.last.borrow_mut());
         match &self.bar {
-            Some(bar) => bar.set_message(what.to_owned()),
+            Some(bar) => bar.set_message(output::cell_of(what)),
             None => output::remark(what),
         }
     }

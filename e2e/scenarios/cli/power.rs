@@ -81,6 +81,9 @@ async fn restart_replaces_the_pods_and_says_when_it_is_done() -> Result {
     let answer = world.odoo(&["restart", "acme-prod", "--wait"]).await?;
     assert_eq!(answer.code, 0, "{answer:?}");
     assert!(uids(&pods().await?).is_disjoint(&before));
+    let object: OdooEnvironment = world.api().get("acme-prod").await?;
+    let reason = object.status.unwrap_or_default().reason;
+    assert_eq!(reason, Some(odoofleet_api::conditions::Reason::Running), "the new pods serve");
     world.odoo(&["stop", "acme-prod", "--wait"]).await?;
     let answer = world.odoo(&["restart", "acme-prod"]).await?;
     assert_eq!(answer.code, 8, "{answer:?}");

@@ -54,6 +54,13 @@ impl World {
         Ok(())
     }
 
+    /// Changes an environment's status by a merge patch, in the operator's place.
+    pub async fn patch_status(&self, name: &str, patch: &Value) -> Result<()> {
+        let api = self.api::<OdooEnvironment>();
+        api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
     /// Changes an object by a merge patch.
     pub async fn patch<K>(&self, name: &str, patch: Value) -> Result<K>
     where

@@ -4,7 +4,7 @@ mod chinese;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     access, completion, customer, exec, export, history, logs, new, open, power, report, retained, rollout, status,
@@ -115,8 +115,26 @@ pub enum Command {
 
 /// The command line of this process in the language given.
 pub fn parse(language: Language) -> Result<Cli, clap::Error> {
-    let matches = command(language).try_get_matches()?;
-    Cli::from_arg_matches(&matches)
+    let command = command(language).color(colour(std::env::args()));
+    Cli::from_arg_matches(&command.try_get_matches()?)
+}
+
+/// What `--color` says of help and of mistakes, which are printed before the command line is understood.
+fn colour(words: impl Iterator<Item = String>) -> ColorChoice {
+    let mut words = words.skip(1).take_while(|word| word != "--");
+    while let Some(word) = words.next() {
+        let said = match word.strip_prefix("--color") {
+            Some("") => words.next(),
+            Some(said) => said.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        match said.as_deref() {
+            Some("always") => return ColorChoice::Always,
+            Some("never") => return ColorChoice::Never,
+            _ => {}
+        }
+    }
+    ColorChoice::Auto
 }
 
 /// What is wrong with the command line, in the language given; none where clap's own words are to be printed: help, a version.
@@ -137,6 +155,19 @@ pub fn command(language: Language) -> clap::Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_of_mistakes_are_those_that_were_asked_for() {
+        for (line, choice) in [
+            ("kubectl-odoo status", ColorChoice::Auto),
+            ("kubectl-odoo status --color never --bogus", ColorChoice::Never),
+            ("kubectl-odoo --color=always --help", ColorChoice::Always),
+            ("kubectl-odoo --color auto status --color", ColorChoice::Auto),
+            ("kubectl-odoo shell acme-prod -- ls --color=always", ColorChoice::Auto),
+        ] {
+            assert_eq!(colour(line.split(' ').map(str::to_owned)), choice, "{line}");
+        }
+    }
 
     #[test]
     fn every_command_stands_in_both_documents() {

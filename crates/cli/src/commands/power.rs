@@ -257,9 +257,20 @@ fn stopped(environment: &OdooEnvironment) -> Progress {
     Progress::Going(told(environment))
 }
 
+/// When every old pod is gone the operator has handled a restart; it is done when the new ones serve.
 fn restarted(environment: &OdooEnvironment, at: &str) -> Progress {
     let handled = environment.status.as_ref().and_then(|status| status.last_handled_restart_at.as_deref());
-    if handled == Some(at) { Progress::Done } else { Progress::Going(told(environment)) }
+    if handled != Some(at) {
+        return Progress::Going(told(environment));
+    }
+    if is_true(environment, ConditionType::Ready) {
+        return Progress::Done;
+    }
+    if is_true(environment, ConditionType::Stalled) {
+        Progress::Failed(told(environment))
+    } else {
+        Progress::Going(told(environment))
+    }
 }
 
 #[cfg(test)]
@@ -312,9 +323,16 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_is_done_when_this_very_one_was_handled() {
-        let handled = |at: &str| environment(&json!({"lastHandledRestartAt": at, "reason": "Running", "message": "m"}));
-        assert_eq!(restarted(&handled("b"), "b"), Progress::Done);
-        assert_ne!(restarted(&handled("a"), "b"), Progress::Done);
+    fn a_restart_is_done_when_this_very_one_was_handled_and_the_new_pods_serve() {
+        let handled = |at: &str, types: &[&str]| {
+            let status = json!({"observedGeneration": 3, "lastHandledRestartAt": at, "reason": "WaitingForPods",
+                "message": "m", "conditions": conditions(types)});
+            restarted(&environment(&status), "b")
+        };
+        let told = || "acme-prod WaitingForPods: m".to_owned();
+        assert_eq!(handled("b", &["Ready"]), Progress::Done);
+        assert_eq!(handled("a", &["Ready"]), Progress::Going(told()));
+        assert_eq!(handled("b", &[]), Progress::Going(told()));
+        assert_eq!(handled("b", &["Stalled"]), Progress::Failed(told()));
     }
 }

@@ -63,7 +63,7 @@ pub async fn run(session: &Session, args: &UpdateArgs) -> Result<(), Failure> {
         session.patch::<OdooEnvironment>(name, &patch).await?;
         output::line(&say!(
             language,
-            "environment \"{name}\" is updated: its addons are fetched, and its modules updated",
+            "environment \"{name}\" will be updated: its addons are fetched, and its modules updated",
             "环境 \"{name}\" 正在更新：获取插件并更新模块"
         ))?;
     }

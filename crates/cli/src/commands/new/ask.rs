@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use inquire::ui::{RenderConfig, Styled};
 use inquire::validator::Validation;
 use inquire::{InquireError, Select, Text};
 
@@ -60,7 +61,8 @@ impl Asker {
             }
             Ok(check(answer).map_or_else(|why| Validation::Invalid(why.into()), |()| Validation::Valid))
         };
-        let answer = Text::new(question.text).with_validator(validator).prompt();
+        let prompt = Text::new(question.text).with_validator(validator).with_render_config(self.looks());
+        let answer = prompt.prompt();
         answer.map(|answer| Some(answer).filter(|answer| !answer.is_empty())).map_err(|error| self.left(&error))
     }
 
@@ -71,9 +73,10 @@ impl Asker {
         said: Option<&str>,
         choices: &[String],
         only: bool,
+        check: impl Fn(&str) -> Result<(), String> + Clone + 'static,
     ) -> Result<Option<String>, Failure> {
         if choices.is_empty() || said.is_some_and(|_| !only) {
-            return self.text(question, said, |_| Ok(()));
+            return self.text(question, said, check);
         }
         if let Some(said) = said {
             if choices.iter().any(|choice| choice == said) {
@@ -87,7 +90,18 @@ impl Asker {
         if !self.is_there {
             return self.unasked(question);
         }
-        Select::new(question.text, choices.to_vec()).prompt().map(Some).map_err(|error| self.left(&error))
+        let keys = "↑↓ to move, Enter to choose, letters to search";
+        let prompt = Select::new(question.text, choices.to_vec())
+            .with_help_message(self.language.pick(keys, "↑↓ 移动，回车选择，输入文字可搜索"))
+            .with_render_config(self.looks());
+        prompt.prompt().map(Some).map_err(|error| self.left(&error))
+    }
+
+    /// Colours where standard error has them, and no word of another language.
+    fn looks(self) -> RenderConfig<'static> {
+        let is_coloured = console::colors_enabled_stderr();
+        let looks = if is_coloured { RenderConfig::default_colored() } else { RenderConfig::empty() };
+        looks.with_canceled_prompt_indicator(Styled::new(self.language.pick("<left>", "<已取消>")))
     }
 
     fn unasked(self, question: &Question<'_>) -> Result<Option<String>, Failure> {
@@ -101,6 +115,8 @@ impl Asker {
     fn left(self, error: &InquireError) -> Failure {
         match error {
             InquireError::OperationCanceled | InquireError::OperationInterrupted => {
+                // On the terminal's last row the cursor still stands on the question.
+                let _ = console::Term::stderr().clear_line();
                 Failure::new(Exit::Interrupted, self.language.pick("nothing was made", "没有创建任何内容"))
             }
             error => Failure::new(Exit::Failed, error.to_string()),

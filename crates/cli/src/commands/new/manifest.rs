@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use odoofleet_api::names::{CustomerName, ReleaseName};
+use odoofleet_api::names::{CustomerName, HOST_PATTERN, MAX_OBJECT_NAME, NameError, ReleaseName};
 
 use super::ask::{Asker, Question};
 use super::{CustomerArgs, EnvironmentArgs, Known, TemplateArgs};
@@ -54,7 +54,7 @@ pub fn customer(asker: Asker, args: &CustomerArgs, namespace: &str) -> Result<Ma
     let name = asker.text(
         &question("NAME", language.pick("Name, such as acme", "名称，例如 acme")),
         args.name.as_deref(),
-        |name| CustomerName::parse(name).map(drop).map_err(|error| error.to_string()),
+        move |name| CustomerName::parse(name).map(drop).map_err(|error| refused(language, &error)),
     )?;
     let display =
         Question { flag: "--display-name", text: language.pick("The company's name", "公司名称"), optional: true };
@@ -64,6 +64,7 @@ pub fn customer(asker: Asker, args: &CustomerArgs, namespace: &str) -> Result<Ma
         args.lifecycle.as_deref(),
         &words(["Active", "Trial", "Prospect"]),
         true,
+        |_| Ok(()),
     )?;
     let expires = Question {
         flag: "--expires-on",
@@ -73,11 +74,7 @@ pub fn customer(asker: Asker, args: &CustomerArgs, namespace: &str) -> Result<Ma
         ),
         optional: true,
     };
-    let expires = asker.text(&expires, args.expires_on.as_deref(), move |day| {
-        let wrong =
-            |_| say!(language, "\"{day}\" is no day such as 2027-12-31", "\"{day}\" 不是 2027-12-31 这样的日期");
-        day.parse::<jiff::civil::Date>().map(drop).map_err(wrong)
-    })?;
+    let expires = asker.text(&expires, args.expires_on.as_deref(), move |day| is_day(language, day))?;
     let name = required(name);
     let mut text = head("OdooCustomer", &name, namespace);
     if let Some(display) = display {
@@ -101,32 +98,38 @@ pub fn environment(asker: Asker, args: &EnvironmentArgs, known: &Known, namespac
         args.customer.as_deref(),
         &known.customers,
         false,
+        move |name| CustomerName::parse(name).map(drop).map_err(|error| refused(language, &error)),
     )?;
     let customer = required(customer);
-    let parsed =
-        CustomerName::parse(&customer).map_err(|error| Failure::new(Exit::Usage, format!("--customer: {error}")))?;
+    let of_customer = customer.clone();
     let service = asker.text(
         &question("--service", language.pick("What it is for, such as prod", "用途，例如 prod")),
         args.service.as_deref(),
-        move |service| ReleaseName::derive(&parsed, service).map(drop).map_err(|error| error.to_string()),
+        move |service| {
+            let release = CustomerName::parse(&of_customer).and_then(|name| ReleaseName::derive(&name, service));
+            release.map(drop).map_err(|error| refused(language, &error))
+        },
     )?;
     let stage = asker.choice(
         &question("--stage", language.pick("Stage", "阶段")),
         args.stage.as_deref(),
         &words(["Test", "Staging", "Production"]),
         true,
+        |_| Ok(()),
     )?;
     let template = asker.choice(
         &question("--template", language.pick("Template", "模板")),
         args.template.as_deref(),
         &known.templates,
         false,
+        move |name| is_object_name(language, name),
     )?;
     let size = asker.choice(
         &Question { flag: "--size", text: language.pick("Size", "规格"), optional: true },
         args.size.as_deref(),
         &words(["S", "M", "L"]),
         true,
+        |_| Ok(()),
     )?;
     let host = Question {
         flag: "--host",
@@ -134,7 +137,7 @@ pub fn environment(asker: Asker, args: &EnvironmentArgs, known: &Known, namespac
             .pick("Host, such as erp.acme.example; none: Enter", "域名，例如 erp.acme.example；没有则直接回车"),
         optional: true,
     };
-    let host = asker.text(&host, args.host.as_deref(), |_| Ok(()))?;
+    let host = asker.text(&host, args.host.as_deref(), move |host| is_host(language, host))?;
     let (service, stage) = (required(service), required(stage));
     let name = format!("{customer}-{service}");
     let mut text = head("OdooEnvironment", &name, namespace);
@@ -165,6 +168,7 @@ pub fn template(asker: Asker, args: &TemplateArgs, namespace: &str) -> Result<Ma
     let odoo = required(odoo);
     let usual = format!("odoo-{}", odoo.split('.').next().unwrap_or_default());
     let name = args.name.clone().unwrap_or(usual);
+    is_object_name(language, &name).map_err(|why| Failure::new(Exit::Usage, format!("NAME: {why}")))?;
     let version = args.template_version.clone().unwrap_or_else(|| format!("{odoo}-1"));
     let mut text = head("OdooTemplate", &name, namespace);
     let remark = language
@@ -175,6 +179,61 @@ pub fn template(asker: Asker, args: &TemplateArgs, namespace: &str) -> Result<Ma
     line(&mut text, "chart: {path: odoo}", remark);
     line(&mut text, "values: {}", language.pick("what all its environments have in common", "所有环境共用的 values"));
     Ok(Manifest { name, text })
+}
+
+/// Why a name is refused.
+fn refused(language: Language, error: &NameError) -> String {
+    match (language, error) {
+        (Language::English, error) => error.to_string(),
+        (Language::Chinese, NameError::Shape { value, .. }) => {
+            format!("\"{value}\" 必须以小写字母开头，以字母或数字结尾，且只含小写字母、数字和 \"-\"")
+        }
+        (Language::Chinese, NameError::TooLong { value, length, limit, .. }) => {
+            format!("\"{value}\" 有 {length} 个字符，最多 {limit} 个：请缩短客户名称或用途")
+        }
+    }
+}
+
+/// What the API server takes as the name of a template.
+fn is_object_name(language: Language, name: &str) -> Result<(), String> {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let bytes = name.as_bytes();
+    let is_name = is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().copied().all(is_inner);
+    let wrong = || {
+        say!(
+            language,
+            "\"{name}\" must begin and end with a lowercase letter or digit, and hold only those, \"-\" and \".\"",
+            "\"{name}\" 必须以小写字母或数字开头和结尾，且只含小写字母、数字、\"-\" 和 \".\""
+        )
+    };
+    if !is_name {
+        return Err(wrong());
+    }
+    let length = name.len();
+    if length <= MAX_OBJECT_NAME {
+        return Ok(());
+    }
+    Err(say!(
+        language,
+        "\"{name}\" has {length} characters; at most {MAX_OBJECT_NAME} are allowed",
+        "\"{name}\" 有 {length} 个字符，最多 {MAX_OBJECT_NAME} 个"
+    ))
+}
+
+fn is_host(language: Language, host: &str) -> Result<(), String> {
+    let is_host = regex::Regex::new(HOST_PATTERN).is_ok_and(|pattern| pattern.is_match(host));
+    let wrong = || {
+        say!(language, "\"{host}\" is no host such as erp.acme.example", "\"{host}\" 不是 erp.acme.example 这样的域名")
+    };
+    is_host.then_some(()).ok_or_else(wrong)
+}
+
+/// A day as the API server takes it; dates have other forms beside.
+fn is_day(language: Language, text: &str) -> Result<(), String> {
+    let day = text.parse::<jiff::civil::Date>().ok().filter(|day| day.to_string() == text);
+    let wrong = || say!(language, "\"{text}\" is no day such as 2027-12-31", "\"{text}\" 不是 2027-12-31 这样的日期");
+    day.map(drop).ok_or_else(wrong)
 }
 
 fn is_series(language: Language, text: &str) -> Result<(), String> {
@@ -224,6 +283,24 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_name_is_refused_in_the_readers_language() {
+        let long = format!("environment --customer acme --service {} --stage Test --template t", "p".repeat(40));
+        for (line, word) in [
+            ("customer Acme", "小写字母"),
+            ("environment --customer acme --service P --stage Test --template t", "小写字母"),
+            ("environment --customer acme --service p --stage Test --template T", "小写字母"),
+            (long.as_str(), "最多 40 个"),
+            ("environment --customer acme --service p --stage Test --template t --host x", "域名"),
+        ] {
+            let message = made(line, Language::Chinese).unwrap_err().message;
+            assert!(
+                message.contains(word) && !message.contains("must") && !message.contains("has"),
+                "{line}: {message}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_named_by_its_flag() {
         for (line, said) in [
             ("customer", "NAME is missing"),
@@ -233,6 +310,11 @@ mod tests {
             ("environment --customer acme", "--service is missing"),
             ("environment --customer acme --service p_d --stage Test --template t", "--service: "),
             ("environment --customer acme --service prod --stage Live --template t", "--stage: \"Live\" is none of"),
+            ("customer acme --expires-on 20271231", "--expires-on: \"20271231\" is no day"),
+            ("environment --customer Acme --service p --stage Test --template t", "--customer: "),
+            ("environment --customer acme --service p --stage Test --template T", "--template: "),
+            ("environment --customer acme --service p --stage Test --template t --host https://a.example", "--host: "),
+            ("template Odoo --odoo 18.0", "NAME: "),
             ("template", "--odoo is missing"),
             ("template --odoo 18", "--odoo: \"18\" is no series"),
         ] {

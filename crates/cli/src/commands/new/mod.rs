@@ -5,7 +5,8 @@ mod manifest;
 
 use std::fmt::Debug;
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use kube::Resource;
 use kube::api::{ListParams, PostParams};
@@ -111,6 +112,19 @@ pub struct TemplateArgs {
 /// `kubectl odoo new`. Without a cluster it still writes YAML.
 pub async fn run(global: &Global, command: &NewCommand, language: Language) -> Result<(), Failure> {
     let session = Session::connect(global, language).await;
+    let target = match command {
+        NewCommand::Customer(args) => &args.target,
+        NewCommand::Environment(args) => &args.target,
+        NewCommand::Template(args) => &args.target,
+    };
+    // Nobody answers questions for nothing.
+    let session = match (session, &target.out) {
+        (Err(failure), _) if target.apply => return Err(failure),
+        (_, Some(file)) if file.symlink_metadata().is_ok() => {
+            return Err(unwritten(language, file, &io::ErrorKind::AlreadyExists.into()));
+        }
+        (session, _) => session,
+    };
     let namespace = match &session {
         Ok(session) => session.namespace.clone(),
         Err(_) => global.namespace.clone().unwrap_or_else(|| NAMESPACE.to_owned()),
@@ -122,10 +136,8 @@ pub async fn run(global: &Global, command: &NewCommand, language: Language) -> R
             finish::<OdooCustomer>(session, &manifest, &args.target, language).await
         }
         NewCommand::Environment(args) => {
-            let known = Known {
-                customers: names::<OdooCustomer>(&session).await,
-                templates: names::<OdooTemplate>(&session).await,
-            };
+            let (customers, templates) = tokio::join!(names::<OdooCustomer>(&session), names::<OdooTemplate>(&session));
+            let known = Known { customers, templates };
             let manifest = manifest::environment(asker, args, &known, &namespace)?;
             finish::<OdooEnvironment>(session, &manifest, &args.target, language).await
         }
@@ -182,18 +194,32 @@ where
     }
     match &target.out {
         Some(file) => {
-            let text = format!("{}\n", manifest.text.trim_end());
-            let written =
-                fs::File::create_new(file).and_then(|mut new| std::io::Write::write_all(&mut new, text.as_bytes()));
-            let file = file.display();
-            written.map_err(|error| {
-                let message = say!(language, "cannot write \"{file}\": {error}", "无法写入 \"{file}\"：{error}");
-                Failure::new(Exit::Failed, message)
-            })?;
-            output::line(&file.to_string())
+            write(file, &manifest.text).map_err(|error| unwritten(language, file, &error))?;
+            output::line(&file.display().to_string())
         }
         None => output::line(manifest.text.trim_end()),
     }
+}
+
+/// Writes a file that does not exist yet: whole, or not at all.
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    let mut new = fs::File::create_new(file)?;
+    new.write_all(format!("{}\n", text.trim_end()).as_bytes()).inspect_err(|_| {
+        let _ = fs::remove_file(file);
+    })
+}
+
+fn unwritten(language: Language, file: &Path, error: &io::Error) -> Failure {
+    let file = file.display();
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        let message = say!(language, "file \"{file}\" exists already", "文件 \"{file}\" 已存在");
+        return Failure::new(Exit::Refused, message).hint(say!(
+            language,
+            "name another one with --out",
+            "请用 --out 指定其他文件"
+        ));
+    }
+    Failure::new(Exit::Failed, say!(language, "cannot write \"{file}\": {error}", "无法写入 \"{file}\"：{error}"))
 }
 
 fn unchecked(language: Language, failure: &Failure) {

@@ -4,7 +4,7 @@ mod report;
 mod table;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
@@ -14,8 +14,10 @@ use kube::{Api, ResourceExt};
 use odoofleet_api::{OdooCustomer, OdooEnvironment, OdooTemplate};
 
 use crate::failure::{Exit, Failure};
-use crate::output;
+use crate::output::{self, Format, Table};
+use crate::say;
 use crate::session::{Asked, Session};
+use crate::wait;
 use report::{Around, Report};
 
 /// What `status` takes.
@@ -31,22 +33,30 @@ pub struct StatusArgs {
 
 /// `kubectl odoo status`
 pub async fn run(session: &Session, args: &StatusArgs) -> Result<(), Failure> {
-    match &args.environment {
+    let name = args.environment.as_deref();
+    let (environments, table) = match name {
         Some(name) => {
             let environment: OdooEnvironment = session.get(name).await?;
-            Box::pin(show(session, environment)).await?;
+            Box::pin(show(session, environment.clone())).await?;
+            (vec![environment], Table::default())
         }
         None => list(session).await?,
+    };
+    if !args.watch {
+        return Ok(());
     }
-    if args.watch { Box::pin(follow(session, args.environment.as_deref())).await } else { Ok(()) }
+    Box::pin(follow(session, name, Watched { shown: shown(&environments), table })).await
 }
 
-async fn list(session: &Session) -> Result<(), Failure> {
+async fn list(session: &Session) -> Result<(Vec<OdooEnvironment>, Table), Failure> {
     let environments: Vec<OdooEnvironment> = session.list(&ListParams::default()).await?;
-    if !session.for_people() {
-        return output::data(session.format, &environments);
-    }
-    table::print(session, &environments)
+    let table = if session.for_people() {
+        table::print(session, &environments)?
+    } else {
+        output::data(session.format, &environments)?;
+        Table::default()
+    };
+    Ok((environments, table))
 }
 
 /// One environment with all that belongs to it. What the caller may not see is said in its place.
@@ -70,65 +80,113 @@ async fn optional<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<
     })
 }
 
+/// What somebody who watches has seen.
+struct Watched {
+    shown: BTreeMap<Key, String>,
+    table: Table,
+}
+
+/// Namespace and name.
+type Key = (Option<String>, String);
+
 /// Shows each change: of one environment the whole report, of many a row.
-async fn follow(session: &Session, name: Option<&str>) -> Result<(), Failure> {
+async fn follow(session: &Session, name: Option<&str>, watched: Watched) -> Result<(), Failure> {
     tokio::select! {
-        outcome = changes(session, name) => outcome,
+        outcome = changes(session, name, watched) => outcome,
         _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, session.language.pick("interrupted", "已中断"))),
     }
 }
 
-async fn changes(session: &Session, name: Option<&str>) -> Result<(), Failure> {
+async fn changes(session: &Session, name: Option<&str>, mut watched: Watched) -> Result<(), Failure> {
     let api: Api<OdooEnvironment> =
         if session.all_namespaces { Api::all(session.client.clone()) } else { session.api() };
     let mut config = watcher::Config::default();
     if let Some(name) = name {
         config = config.fields(&format!("metadata.name={name}"));
     }
-    // The first list is what was shown already.
-    let mut shown = BTreeMap::new();
+    // Those of the list with which a watch begins, each time: what is not among them is gone.
+    let mut listed = BTreeSet::new();
+    let mut failures = 0;
     let mut events = watcher(api, config).default_backoff().boxed();
     loop {
-        match events.try_next().await {
-            Ok(Some(watcher::Event::InitApply(environment))) if !shown.contains_key(&key(&environment)) => {
-                shown.insert(key(&environment), told(&environment));
+        let event = events.try_next().await;
+        if event.is_ok() {
+            failures = 0;
+        }
+        match event {
+            Ok(Some(watcher::Event::Init)) => listed.clear(),
+            Ok(Some(watcher::Event::InitApply(environment))) => {
+                listed.insert(key(&environment));
+                changed(session, name, &mut watched, environment).await?;
             }
-            Ok(Some(watcher::Event::Apply(environment) | watcher::Event::InitApply(environment))) => {
-                let told = told(&environment);
-                if shown.insert(key(&environment), told.clone()) == Some(told) {
-                    continue;
-                }
-                if name.is_some() {
-                    if session.for_people() {
-                        output::line("")?;
-                    }
-                    Box::pin(show(session, environment)).await?;
-                } else {
-                    table::print_change(session, &environment)?;
+            Ok(Some(watcher::Event::InitDone)) => {
+                let lost: Vec<Key> = watched.shown.keys().filter(|key| !listed.contains(*key)).cloned().collect();
+                for gone in lost {
+                    deleted(session, &mut watched, &gone)?;
                 }
             }
-            Ok(Some(watcher::Event::Delete(environment))) => {
-                shown.remove(&key(&environment));
-                let gone = environment.name_any();
-                output::line(&crate::say!(session.language, "{gone} was deleted", "{gone} 已删除"))?;
-                if name.is_some() {
-                    return Ok(());
-                }
+            Ok(Some(watcher::Event::Apply(environment))) => {
+                changed(session, name, &mut watched, environment).await?;
             }
+            Ok(Some(watcher::Event::Delete(environment))) => deleted(session, &mut watched, &key(&environment))?,
             Ok(None) => return Ok(()),
-            Err(watcher::Error::InitialListFailed(error)) if shown.is_empty() => {
-                return Err(session.explain(&Asked::of::<OdooEnvironment>("list", None), error).await);
-            }
-            Err(watcher::Error::WatchStartFailed(error @ kube::Error::Api(_))) => {
-                return Err(session.explain(&Asked::of::<OdooEnvironment>("watch", None), error).await);
+            Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) => {
+                failures += 1;
+                if wait::is_over(failures, &error) {
+                    return Err(session.explain(&Asked::of::<OdooEnvironment>("watch", None), error).await);
+                }
             }
             // A watch that breaks off begins again.
-            Ok(Some(_)) | Err(_) => {}
+            Err(_) => {}
+        }
+        if name.is_some() && watched.shown.is_empty() {
+            return Ok(());
         }
     }
 }
 
-fn key(environment: &OdooEnvironment) -> (Option<String>, String) {
+/// Shows an environment, if people would see that it has changed.
+async fn changed(
+    session: &Session,
+    name: Option<&str>,
+    watched: &mut Watched,
+    environment: OdooEnvironment,
+) -> Result<(), Failure> {
+    let told = told(&environment);
+    if watched.shown.insert(key(&environment), told.clone()) == Some(told) {
+        return Ok(());
+    }
+    if !session.for_people() && name.is_none() {
+        return output::further_data(session.format, &environment);
+    }
+    match (name, session.format) {
+        (None, _) => return table::print_change(session, &mut watched.table, &environment),
+        (Some(_), Format::Yaml) => output::line("---")?,
+        (Some(_), Format::Json) => {}
+        (Some(_), _) => output::line("")?,
+    }
+    Box::pin(show(session, environment)).await
+}
+
+fn deleted(session: &Session, watched: &mut Watched, key: &Key) -> Result<(), Failure> {
+    if watched.shown.remove(key).is_none() {
+        return Ok(());
+    }
+    let name = &key.1;
+    let gone = say!(session.language, "{name} was deleted", "{name} 已删除");
+    if session.for_people() {
+        return output::line(&gone);
+    }
+    // It would be no data.
+    output::remark(&gone);
+    Ok(())
+}
+
+fn shown(environments: &[OdooEnvironment]) -> BTreeMap<Key, String> {
+    environments.iter().map(|environment| (key(environment), told(environment))).collect()
+}
+
+fn key(environment: &OdooEnvironment) -> Key {
     (environment.namespace(), environment.name_any())
 }
 

@@ -10,7 +10,8 @@ use odoofleet_api::conditions::{ConditionType, find};
 use odoofleet_api::environment::Phase;
 
 use crate::failure::Failure;
-use crate::output::{self, Format, Table, coloured};
+use crate::language::Language;
+use crate::output::{self, Format, Table, coloured, coloured_remark};
 use crate::session::Session;
 use crate::{reasons, say};
 
@@ -22,8 +23,9 @@ const WIDE: [&str; 6] = ["Replicas", "Template", "Chart", "Revision", "Reason", 
 const TOLD: usize = 10;
 
 /// Prints the table on standard output, and the troubles beside it.
-pub fn print(session: &Session, environments: &[OdooEnvironment]) -> Result<(), Failure> {
+pub fn print(session: &Session, environments: &[OdooEnvironment]) -> Result<Table, Failure> {
     let language = session.language;
+    let mut table = Table::new(headings(session));
     if environments.is_empty() {
         let namespace = &session.namespace;
         output::remark(&if session.all_namespaces {
@@ -35,26 +37,32 @@ pub fn print(session: &Session, environments: &[OdooEnvironment]) -> Result<(), 
                 "命名空间 \"{namespace}\" 中没有环境"
             )
         });
-        return Ok(());
+        return Ok(table);
     }
     let mut sorted: Vec<&OdooEnvironment> = environments.iter().collect();
     sorted.sort_by_key(|environment| (environment.namespace(), environment.name_any()));
-    let mut table = Table::new(headings(session));
     let now = session.now();
     for environment in &sorted {
         table.push(row(session, environment, now));
     }
     table.print()?;
     troubles(session, &sorted);
-    Ok(())
+    Ok(table)
 }
 
-/// A row by itself, when something has changed.
-pub fn print_change(session: &Session, environment: &OdooEnvironment) -> Result<(), Failure> {
-    if !session.for_people() {
-        return output::data(session.format, environment);
+/// A row by itself, when something has changed: below the columns of the table, and with the trouble that it has now.
+pub fn print_change(session: &Session, table: &mut Table, environment: &OdooEnvironment) -> Result<(), Failure> {
+    let row = row(session, environment, session.now());
+    if table.is_empty() {
+        table.push(row);
+        table.print()?;
+    } else {
+        output::line(&table.line(&row))?;
     }
-    output::line(&row(session, environment, session.now()).join("   "))
+    if needs_person(environment) {
+        tell(session.language, environment);
+    }
+    Ok(())
 }
 
 fn headings(session: &Session) -> Vec<&'static str> {
@@ -114,24 +122,29 @@ fn troubles(session: &Session, environments: &[&OdooEnvironment]) {
         let phase = environment.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Pending);
         *counts.entry(phase).or_default() += 1;
     }
-    let said = counts.iter().map(|(phase, count)| format!("{count} {}", coloured(phase_word(*phase))));
+    let said = counts.iter().map(|(phase, count)| format!("{count} {}", coloured_remark(phase_word(*phase))));
     let (total, said) = (environments.len(), said.collect::<Vec<_>>().join(", "));
     output::remark("");
     output::remark(&say!(language, "{total} environments: {said}", "共 {total} 个环境：{said}"));
     let troubled: Vec<&&OdooEnvironment> =
         environments.iter().filter(|environment| needs_person(environment)).collect();
     for environment in troubled.iter().take(TOLD) {
-        let status = environment.status.clone().unwrap_or_default();
-        let reason = status.reason.map(|reason| reason.to_string()).unwrap_or_default();
-        let name = Style::new().for_stderr().bold().apply_to(environment.name_any());
-        output::remark(&format!("{name}  {reason}: {}", status.message.unwrap_or_default()));
-        if let Some(explanation) = reasons::explain(&reason, language) {
-            let remedy = &explanation.remedy;
-            output::remark(&say!(language, "  next: {remedy}", "  建议：{remedy}"));
-        }
+        tell(language, environment);
     }
     if let Some(more) = troubled.len().checked_sub(TOLD).filter(|more| *more > 0) {
         output::remark(&say!(language, "and {more} more", "另有 {more} 个"));
+    }
+}
+
+/// What the operator says of an environment, and what to do.
+fn tell(language: Language, environment: &OdooEnvironment) {
+    let status = environment.status.clone().unwrap_or_default();
+    let reason = status.reason.map(|reason| reason.to_string()).unwrap_or_default();
+    let name = Style::new().for_stderr().bold().apply_to(environment.name_any());
+    output::remark(&format!("{name}  {reason}: {}", status.message.unwrap_or_default()));
+    if let Some(explanation) = reasons::explain(&reason, language) {
+        let remedy = &explanation.remedy;
+        output::remark(&say!(language, "  next: {remedy}", "  建议：{remedy}"));
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use kube::ResourceExt;
-use odoofleet_api::Object;
+use odoofleet_api::{Object, OdooEnvironment};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::read::Known;
 use super::write;
@@ -34,7 +35,7 @@ pub async fn run(session: &Session, args: &EditArgs) -> Result<(), Failure> {
     let mut problem: Option<String> = None;
     loop {
         let shown = format!("{}{text}", head(language, &name, problem.as_deref()));
-        let edited = edit(language, &shown)?;
+        let edited = edit(language, &shown).await?;
         let body = without_head(&edited);
         if body.trim() == text.trim() {
             return match problem {
@@ -44,6 +45,7 @@ pub async fn run(session: &Session, args: &EditArgs) -> Result<(), Failure> {
                     "环境 \"{name}\" 没有任何修改"
                 )),
                 Some(problem) => {
+                    keep(language, &body);
                     Err(Failure::new(Exit::Refused, problem)
                         .hint(language.pick("nothing was written", "没有写入任何内容")))
                 }
@@ -58,12 +60,43 @@ pub async fn run(session: &Session, args: &EditArgs) -> Result<(), Failure> {
                 ));
             }
             Ok(values) => match known.with_values(session, values.clone()) {
-                Ok(_) => return write::write(session, &known.environment, &values).await,
+                Ok(_) => return written(session, &known.environment, &values, &body).await,
                 Err(failure) => problem = Some(failure.message),
             },
             Err(why) => problem = Some(why),
         }
         text = body;
+    }
+}
+
+/// Writes what was edited. Where that fails, nobody has to type it again.
+async fn written(session: &Session, environment: &OdooEnvironment, values: &Object, text: &str) -> Result<(), Failure> {
+    let (language, name) = (session.language, environment.name_any());
+    let outcome = tokio::select! {
+        outcome = write::write(session, environment, values) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            let message = language.pick("interrupted while it was written", "写入时被中断");
+            let hint = say!(language, "`kubectl odoo values {name}` shows what holds", "`kubectl odoo values {name}` 可查看实际的值");
+            Err(Failure::new(Exit::Interrupted, message).hint(hint))
+        }
+    };
+    // What Git owns was answered with the patch.
+    outcome.inspect_err(|failure| {
+        if !matches!(failure.exit, Exit::OwnedByGit | Exit::PipeClosed) {
+            keep(language, text);
+        }
+    })
+}
+
+/// Keeps a text in a file that nobody else may read, and says where.
+fn keep(language: Language, text: &str) {
+    let kept = tempfile::Builder::new().prefix("odoofleet-").suffix(".yaml").tempfile().and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        Ok(file.keep()?.1)
+    });
+    if let Ok(file) = kept {
+        let file = file.display();
+        output::remark(&say!(language, "what you wrote is kept in \"{file}\"", "您编辑的内容保存在 \"{file}\""));
     }
 }
 
@@ -107,7 +140,7 @@ fn read(language: Language, text: &str) -> Result<Object, String> {
 }
 
 /// Opens the editor on a file that nobody else may read, and returns what it holds then.
-fn edit(language: Language, text: &str) -> Result<String, Failure> {
+async fn edit(language: Language, text: &str) -> Result<String, Failure> {
     let mut file = tempfile::Builder::new().prefix("odoofleet-").suffix(".yaml").tempfile()?;
     file.write_all(text.as_bytes())?;
     file.flush()?;
@@ -120,7 +153,10 @@ fn edit(language: Language, text: &str) -> Result<String, Failure> {
                 .pick("$EDITOR names another; nothing was written", "可用 $EDITOR 指定其他编辑器；没有写入任何内容"),
         )
     };
-    let status = command(&editor, file.path()).status().map_err(|error| failed(error.to_string()))?;
+    // As long as the editor runs, Ctrl-C is its own: it would end this program alone, and leave the terminal to both.
+    let _interrupts = signal(SignalKind::interrupt())?;
+    let mut running = tokio::process::Command::from(command(&editor, file.path()));
+    let status = running.status().await.map_err(|error| failed(error.to_string()))?;
     if !status.success() {
         return Err(failed(status.to_string()));
     }
@@ -134,11 +170,13 @@ fn edit(language: Language, text: &str) -> Result<String, Failure> {
     Ok(edited)
 }
 
-/// The editor with its own arguments, as `EDITOR="code --wait"` has them.
+/// The editor with its own arguments, as `EDITOR="code --wait"` has them. A shell reads only what needs one: it would end by Ctrl-C, which
+/// the editor takes for itself.
 fn command(editor: &str, file: &Path) -> Command {
-    if cfg!(windows) {
-        let mut words = editor.split_whitespace();
-        let mut command = Command::new(words.next().unwrap_or("notepad"));
+    let needs_shell = editor.contains(|letter: char| "|&;<>()$`\\\"'*?[#~=%".contains(letter));
+    let mut words = editor.split_whitespace();
+    if let Some(program) = words.next().filter(|_| !needs_shell) {
+        let mut command = Command::new(program);
         command.args(words).arg(file);
         return command;
     }
@@ -169,6 +207,21 @@ mod tests {
         assert_eq!(serde_json::Value::Object(map), json!({"a": {"b": [1, "x"]}}));
         for wrong in ["- a\n", "a: [\n", "text\n"] {
             assert!(read(Language::English, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_shell_reads_only_the_editor_that_needs_one() {
+        for (editor, words) in [
+            ("vi", vec!["vi", "/f"]),
+            (" code  --wait ", vec!["code", "--wait", "/f"]),
+            ("'my editor' -n", vec!["sh", "-c", "'my editor' -n \"$1\"", "'my editor' -n", "/f"]),
+            ("A=1 vi", vec!["sh", "-c", "A=1 vi \"$1\"", "A=1 vi", "/f"]),
+        ] {
+            let command = command(editor, Path::new("/f"));
+            let made: Vec<&std::ffi::OsStr> =
+                std::iter::once(command.get_program()).chain(command.get_args()).collect();
+            assert_eq!(made, words, "{editor}");
         }
     }
 
