@@ -42,7 +42,7 @@ class LicensePage(http.Controller):
         verdict = license._verdict()
         values = {
             "say": lambda name, **given: words.label(name, lang, **given),
-            "lang": "zh-CN" if words.language(lang) else "en",
+            "language": "zh-CN" if words.language(lang) else "en",
             "verdict": verdict,
             "reason": words.reason(verdict, lang),
             "administrator": administrator,

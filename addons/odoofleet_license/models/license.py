@@ -161,7 +161,7 @@ class License(models.AbstractModel):
         return effects.INTERNAL if user.has_group("base.group_user") else effects.OUTSIDE
 
     def _language(self):
-        return self.env.context.get("lang") or self.env.user.lang
+        return self.env.user.lang or self.env.context.get("lang")
 
     @api.model
     def _session(self):

@@ -38,8 +38,9 @@ def normal(text):
         raise Refused("Empty")
     if len(code) > LONGEST_CODE:
         raise Refused("TooLong")
-    if not code.startswith(PREFIX + "."):
-        raise Refused("UnknownFormat" if code.startswith("OLIC") and code[4:5].isdigit() else "NotACode")
+    head = code.split(".")[0]
+    if head != PREFIX:
+        raise Refused("UnknownFormat" if head.startswith("OLIC") and head[4:].isdigit() else "NotACode")
     if any(letter in DASHES for letter in code):
         raise Refused("ChangedDash")
     if not all(letter in ALPHABET for letter in code):

@@ -18,12 +18,12 @@ PAUSE = 20 * HOUR
 NEAR = 7 * DAY
 # A code from so far in the future is accepted: the clock may be behind. One from later is refused.
 FUTURE = 30 * DAY
-# So many days, or starts in the past, people work on while the clock is behind.
-SUSPECT_LOOKS = 14
+# So long people work on while the clock is behind; each start in the past counts as a day.
+SUSPECT_LIMIT = 14 * DAY
 
 Memory = namedtuple("Memory", "mark read suspect since missing ended floors revoked foreign")
 
-# mark: the latest believed time. read: what the clock said at the last look. suspect: looks since the clock fell behind.
+# mark: the latest believed time. read: what the clock said at the last look. suspect: seconds of work since the clock fell behind.
 # since: when the add-on first looked. missing: since when there has been no usable code. ended: when the last code's grace ends.
 # floors: licence to the highest sequence seen. revoked: licences. foreign: database to when it was first seen without a licence.
 FRESH = Memory(0, 0, 0, 0, 0, 0, {}, (), {})
@@ -70,12 +70,17 @@ def look(memory, host, database=None):
         if memory.read <= now < memory.read + PAUSE and not memory.suspect:
             return memory
         return memory._replace(mark=max(memory.mark, min(now, memory.mark + STEP)), read=now, suspect=0)
-    if memory.read - HOUR <= now < memory.read + PAUSE and memory.suspect:
-        return memory
+    passed = min(now - memory.read, STEP)
     if behind <= NEAR:
-        return memory._replace(read=now, suspect=max(memory.suspect, 1))
-    passed = min(max(now - memory.read, 0), STEP)
-    return memory._replace(mark=memory.mark + passed, read=now, suspect=memory.suspect + 1)
+        # Suspect, but no longer a ground to stop anybody.
+        quiet = memory.suspect == 1 and -HOUR <= passed < PAUSE
+        return memory if quiet else memory._replace(read=now, suspect=1)
+    if memory.suspect and -HOUR <= passed < HOUR:
+        return memory
+    if passed < 0:
+        # Set back, or started without a battery: a day of doubt, but time goes on only as a clock counts it.
+        return memory._replace(read=now, suspect=memory.suspect + DAY)
+    return memory._replace(mark=memory.mark + passed, read=now, suspect=memory.suspect + passed)
 
 
 def anchor(memory, issued_at, host, database=None):

@@ -144,7 +144,7 @@ def _verdict(state, reason, detail, best, until, memory, moment, site):
         until = _until_missing(memory, moment)
     restricted = state == "Revoked" or moment >= until
     suspect = clock.suspect(memory, site.host, site.database)
-    if suspect and memory.suspect >= clock.SUSPECT_LOOKS and not restricted:
+    if suspect and memory.suspect >= clock.SUSPECT_LIMIT and not restricted:
         restricted, reason = True, "ClockSuspect"
     end = claims.expires_at if state in ("Active", "ExpiringSoon") else until
     crowded = bool(claims and claims.max_users and site.users > claims.max_users)

@@ -275,8 +275,8 @@ class Scenario:
         self.expect(guest, "done", "a portal user above the limit")
         self.contains(promoted, "allows 2 internal users", "a portal user becomes internal")
         self.expect(renamed, "done", "an internal user is changed")
-        self.odoo.mount(self.code(31, features=[]))
         self.forget()
+        self.odoo.mount(self.code(31, features=[]))
         ok, sentence = admin.call("res.partner", "odoofleet_example_score", [partner])
         self.expect(ok, False, "a feature that is not included")
         self.contains(sentence, "does not include “partner-score”", "a feature that is not included")
@@ -314,13 +314,14 @@ class Scenario:
         return self.postgres.query(DATABASE, "SELECT state FROM ir_module_module WHERE name = '%s'" % module) == "installed"
 
     def forget(self):
-        """Takes the database's codes and memory away, as a hostile administrator would, and tells the workers."""
-        statements = "DELETE FROM ir_config_parameter WHERE key LIKE 'odoofleet_license.%'"
-        self.postgres.query(DATABASE, statements)
-        if self.odoo.process is not None:
-            admin = self.person("admin", "admin")
-            for key in ("odoofleet_license.codes", "odoofleet_license.memory"):
-                admin.call("ir.config_parameter", "set_param", key, False)
+        """Takes the database's codes and memory away, as a hostile administrator would."""
+        if self.odoo.process is None:
+            self.postgres.query(DATABASE, "DELETE FROM ir_config_parameter WHERE key LIKE 'odoofleet_license.%'")
+            return
+        self.odoo.mount()
+        admin = self.person("admin", "admin")
+        for key in ("odoofleet_license.codes", "odoofleet_license.memory"):
+            self.expect(admin.call("ir.config_parameter", "set_param", key, False)[0], True, "parameters can be edited")
 
 
 def staff_id(postgres):
