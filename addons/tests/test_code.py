@@ -259,3 +259,9 @@ def test_a_request_says_what_an_issuer_needs():
 
 def test_normal_text_stays_as_it_is():
     assert normal(GOOD) == GOOD
+
+
+def test_vectors_are_those_that_the_issuer_makes_and_the_verdicts_those_that_were_read():
+    import make_vectors
+
+    assert make_vectors.FILE.read_text() == make_vectors.document(), "run addons/tests/make_vectors.py, and read what changed"

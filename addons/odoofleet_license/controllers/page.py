@@ -1,5 +1,3 @@
-from urllib.parse import quote
-
 from odoo import http
 from odoo.http import request
 
@@ -7,6 +5,7 @@ from ..olic import effects, words
 from ..olic.claims import Refused
 from ..olic.code import LONGEST_TEXT
 from ..models import parameters
+from .qr import picture
 
 
 class LicensePage(http.Controller):
@@ -75,7 +74,9 @@ class LicensePage(http.Controller):
                 ("ends", words.date(claims.expires_at)),
             ]
         if verdict.until is not None and not verdict.restricted:
-            rows += [("stops", words.date(verdict.until)), ("days", verdict.days)]
+            rows.append(("stops", words.date(verdict.until)))
+            # Days count to the end of a licence that runs, else to when people are stopped.
+            rows.insert(-1 if verdict.state in ("Active", "ExpiringSoon") else len(rows), ("days", verdict.days))
         if claims:
             rows.append(("serial", "%s · %s" % (claims.license_id, claims.sequence)))
         rows.append(("database", parameters.read(request.env, "database.uuid")))
@@ -90,8 +91,7 @@ class LicensePage(http.Controller):
             "rows": [(words.label(name, lang), value) for name, value in rows],
             "notes": notes,
             "line": line,
-            # Odoo draws it; %2F and the like would be taken for a path.
-            "qr": "/report/barcode/QR/%s?width=300&height=300" % quote(line, safe=""),
+            "qr": picture(line),
             "colour": effects.banner(verdict, effects.ADMINISTRATOR) or "success",
         }
 

@@ -9,6 +9,8 @@ EARLIEST, LATEST = 1577836800, 4102444800
 DAY = 86400
 TRIAL_DAYS = 30
 GRACE_DAYS = 14
+# Objects and lists within each other, the claims themselves the first.
+DEEPEST = 16
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 FEATURE = re.compile(r"[a-z][a-z0-9_.-]{0,63}\Z")
@@ -72,8 +74,11 @@ def _object(payload):
     """A JSON object in which no name stands twice, and no number but whole ones."""
     try:
         found = json.loads(
-            payload.decode("utf-8"), object_pairs_hook=_once, parse_float=_refuse_number, parse_constant=_refuse_number
+            payload.decode("utf-8"), object_pairs_hook=_once, parse_int=_whole, parse_float=_refuse_number, parse_constant=_refuse_number
         )
+        # Half a surrogate pair, which only an escape can smuggle in, is no letter.
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+        _flat(found, DEEPEST)
     except (ValueError, RecursionError):
         raise Refused("Malformed", "JSON") from None
     if not isinstance(found, dict):
@@ -86,6 +91,24 @@ def _once(pairs):
     if len(found) != len(pairs):
         raise ValueError("a name stands twice")
     return found
+
+
+def _whole(text):
+    """Numbers that every language holds: elsewhere larger ones would become fractions."""
+    number = int(text)
+    if abs(number) >= 2**53 or text.startswith("-0"):
+        raise ValueError("no such number: " + text)
+    return number
+
+
+def _flat(value, deepest):
+    """Refuses what lies deeper than `deepest`."""
+    if not isinstance(value, (dict, list)):
+        return
+    if not deepest:
+        raise ValueError("nested too deeply")
+    for each in value.values() if isinstance(value, dict) else value:
+        _flat(each, deepest - 1)
 
 
 def _refuse_number(text):

@@ -98,9 +98,9 @@ LABELS = {
     "database": ("This database", "本数据库编号"),
     "request": ("Request", "申请码"),
     "request_help": (
-        "Send this to your supplier, or let them scan it, to get a code. It holds the number of this database, the versions and the number "
-        "of users, and nothing else.",
-        "把申请码发给供应商，或让对方扫码，即可换取授权码。其中只有本数据库的编号、版本号和用户数，没有其他信息。",
+        "Send this to your supplier, or let them scan it, to get a code. It holds the numbers of this database and of its licence, the versions, "
+        "how many users there are, and nothing else.",
+        "把申请码发给供应商，或让对方扫码，即可换取授权码。其中只有本数据库和现有授权的编号、版本号和用户数，没有其他信息。",
     ),
     "qr": ("The request as a QR code", "申请码的二维码"),
     "enter": ("Enter a code", "录入授权码"),

@@ -26,9 +26,10 @@ PREPARE = """
 env["ir.config_parameter"].set_param("web.base.url.freeze", "True")
 groups = "group_ids" if "group_ids" in env["res.users"]._fields else "groups_id"
 chinese = env["res.lang"]._activate_lang("zh_CN")
-for login, name, group in [("staff", "Lin Staff", "base.group_user"), ("portal", "Pan Portal", "base.group_portal")]:
+people = [("staff", "Lin Staff", ["base.group_user", "base.group_partner_manager"]), ("portal", "Pan Portal", ["base.group_portal"])]
+for login, name, names in people:
     env["res.users"].with_context(no_reset_password=True).create({
-        "name": name, "login": login, "password": login + "-1234", groups: [(6, 0, [env.ref(group).id])],
+        "name": name, "login": login, "password": login + "-1234", groups: [(6, 0, [env.ref(group).id for group in names])],
     })
 env.cr.commit()
 print("=> " + env["ir.config_parameter"].get_param("database.uuid"))
@@ -182,7 +183,7 @@ class Scenario:
         self.contains(staff.get("/odoofleet/license").text, "cannot be used" if restricted else "<h1", "%s: the user's page" % name)
         ok, found = staff.call("res.partner", "search_read", [], fields=["name"], limit=1)
         self.expect(ok and len(found), 1, "%s: a user reads" % name)
-        ok, sentence = staff.call("res.users", "write", [staff_id(self.postgres)], {"signature": "<p>%s</p>" % name})
+        ok, sentence = staff.call("res.partner", "write", [partner], {"comment": name})
         self.expect(ok, not restricted, "%s: a user writes (%s)" % (name, sentence))
         if restricted:
             self.contains(sentence, "Nothing can be saved", "%s: why a user's write is refused" % name)
