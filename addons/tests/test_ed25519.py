@@ -7,7 +7,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from olic.ed25519 import BASE, L, NEUTRAL, P, _add, _equal, _multiply, decode, of_small_order, verify
+from olic.ed25519 import BASE, L, NEUTRAL, P, _add, _combine, _equal, decode, of_small_order, verify
 
 # RFC 8032, section 7.1: seed, public key, message, signature.
 RFC = [
@@ -58,6 +58,10 @@ NOT_CANONICAL = [
     "f0ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
 ]
+
+
+def _multiply(scalar, point):
+    return _combine(scalar, point, 0, NEUTRAL)
 
 
 def encode(point):

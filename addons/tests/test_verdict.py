@@ -5,7 +5,7 @@ import pytest
 from issuer import DAY, KEYS, LICENSE, NOW, OTHER, SECOND, STRANGER, UUID, issue
 
 from olic.claims import Refused
-from olic.memory import FRESH, load
+from olic.memory import FRESH, dump, load
 from olic.verdict import STATES, Site, accept, judge, remember
 
 BEGIN, END = NOW - 100 * DAY, NOW + 265 * DAY
@@ -198,14 +198,12 @@ def test_more_users_than_licensed_stop_nobody():
     assert not judge([issue(without=["maxUsers"])], KEYS, FRESH, site(users=10**6)).crowded
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"mark":1}', '{"mark":"x"}', "[" * 5000, '{"foreign":{"a":"b"}}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"mark":1}', '{"mark":"x"}', "[" * 5000, dump(FRESH._replace(mark=10**30)), dump(FRESH._replace(since=-1)), '{"foreign":{"a":"b"}}'])
 def test_a_memory_that_cannot_be_read_is_a_fresh_one(text):
     assert load(text) == FRESH
 
 
 def test_a_memory_survives_being_written():
-    from olic.memory import dump
-
     memory = remember([issue(revoked=[SECOND])], KEYS, FRESH, site())
     assert load(dump(memory)) == memory and memory.revoked == (SECOND,) and memory.floors == {LICENSE: 3}
 

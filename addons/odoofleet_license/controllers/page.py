@@ -37,6 +37,8 @@ class LicensePage(http.Controller):
         license = request.env["odoofleet.license"]
         lang = license._language()
         who = license._who()
+        if who == effects.OUTSIDE:
+            return request.not_found()
         administrator = who in (effects.ADMINISTRATOR, effects.SYSTEM)
         verdict = license._verdict()
         values = {

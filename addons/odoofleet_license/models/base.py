@@ -28,4 +28,8 @@ class Base(models.AbstractModel):
         by_session = bool(request.session and request.session.uid == self.env.uid)
         asked = (getattr(request, "params", None) or {}).get("model")
         asked = asked if isinstance(asked, str) and http.path.startswith("/web/dataset/") else None
-        self.env["odoofleet.license"]._refuse_write(http.path, by_session, asked)
+        checked = getattr(request, "_odoofleet_license_checked", ())
+        if self.env.uid not in checked:
+            self.env["odoofleet.license"]._refuse_write(http.path, by_session, asked)
+            # One answer for all writes of a request.
+            request._odoofleet_license_checked = (*checked, self.env.uid)

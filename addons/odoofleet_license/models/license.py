@@ -180,9 +180,11 @@ class License(models.AbstractModel):
     @api.model
     def _refuse_write(self, path, by_session, asked_model):
         """Raises if a write of this environment's user has to be refused."""
-        if self._who() != effects.INTERNAL:
+        who = self._who()
+        # Most writes are decided without looking at any code.
+        if not effects.refuses_write(True, who, path, by_session, asked_model):
             return
         verdict = self._verdict()
-        if effects.refuses_write(verdict.restricted, effects.INTERNAL, path, by_session, asked_model):
+        if effects.refuses_write(verdict.restricted, who, path, by_session, asked_model):
             reason = words.reason(verdict, self._language())
             raise UserError(words.label("write_refused", self._language(), reason=reason))

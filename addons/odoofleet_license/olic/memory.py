@@ -6,7 +6,7 @@ The mark never goes back by itself, and goes forward by at most two days a look,
 import json
 from collections import namedtuple
 
-from .claims import DAY
+from .claims import DAY, LATEST
 
 HOUR = 3600
 # How far a clock may lie behind the mark, or two clocks apart, before that is said.
@@ -36,7 +36,7 @@ def load(text):
         memory = Memory(**{name: found[name] for name in Memory._fields})
         numbers = [memory.mark, memory.read, memory.suspect, memory.since, memory.missing, memory.ended]
         numbers += list(memory.floors.values()) + list(memory.foreign.values())
-        if all(type(number) is int for number in numbers) and all(isinstance(name, str) for name in memory.revoked):
+        if all(type(number) is int and 0 <= number <= LATEST for number in numbers) and all(isinstance(name, str) for name in memory.revoked):
             return memory._replace(revoked=tuple(memory.revoked))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass

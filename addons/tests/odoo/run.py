@@ -76,10 +76,9 @@ print("=> %s" % job.active)
 
 DUPLICATE = """
 from odoo.service import db
-import inspect
 arguments = {"neutralize_database": True} if %r == "neutralised" else {}
 print("=> copied")
-db.exp_duplicate_database(env.cr.dbname, %r, **arguments)
+db.exp_duplicate_database(%r, %r, **arguments)
 """
 
 STATUS = """
@@ -190,6 +189,7 @@ class Scenario:
         portal = self.person("portal", "portal-1234")
         answer = portal.get("/my") if self.has("portal") else portal.get("/web/login_successful")
         self.expect(answer.status, 200, "%s: the portal" % name)
+        self.expect(portal.get("/odoofleet/license").status, 404, "%s: the page for the portal" % name)
         self.both_languages(name, admin, staff, restricted)
 
     def both_languages(self, name, admin, staff, restricted):
@@ -291,6 +291,8 @@ class Scenario:
         self.odoo.mount()
         self.odoo.run(DATABASE, "-u", "odoofleet_license")
         self.expect(self.odoo.shell(DATABASE, STATUS), ["Active Valid False"], "the state after an update")
+        named = 'print("=> " + env.ref("odoofleet_license.menu").with_context(lang="zh_CN").name)'
+        self.expect(self.odoo.shell(DATABASE, named), ["软件授权"], "the menu in Chinese")
         jobs = self.postgres.query(DATABASE, "SELECT count(*) FROM ir_cron c JOIN ir_model_data d ON d.res_id = c.id AND d.model = 'ir.cron' "
                                              "WHERE d.module = 'odoofleet_license'")
         self.expect(jobs, "1", "the daily job after an update")
@@ -298,10 +300,11 @@ class Scenario:
     def copies(self):
         self.postgres.query("postgres", "CREATE DATABASE moved TEMPLATE %s" % DATABASE)
         self.expect(self.odoo.shell("moved", STATUS), ["Active Valid False"], "a database that was moved keeps its number")
-        self.odoo.shell(DATABASE, DUPLICATE % ("plain", "copy"))
+        # Asked from another database: Odoo ends the connections of the one that it copies.
+        self.odoo.shell("moved", DUPLICATE % ("plain", DATABASE, "copy"))
         self.expect(self.odoo.shell("copy", STATUS), ["Foreign ForeignDatabase False"], "a copy made by Odoo")
         if int(self.odoo.series) >= 16:
-            self.odoo.shell(DATABASE, DUPLICATE % ("neutralised", "staging"))
+            self.odoo.shell("moved", DUPLICATE % ("neutralised", DATABASE, "staging"))
             self.expect(self.odoo.shell("staging", STATUS), ["Active Valid False"], "a neutralised copy")
 
     def uninstalls(self):
