@@ -205,7 +205,7 @@ class Scenario:
             if name in ("missing", "active", "soonest", "grace", "expired"):
                 prefix = "%s-%s-%s" % (self.odoo.series, name, lang)
                 self.camera.take(admin, "/odoofleet/license", prefix + "-page", 1280, 1100)
-                self.camera.take(admin, "/odoofleet/license", prefix + "-page-phone", 500, 1500)
+                self.camera.take(admin, "/odoofleet/license", prefix + "-page-phone", 500, 1700)
             if name in ("soonest", "expired", "grace"):
                 self.camera.take(admin, "/web", prefix + "-banner", 1280, 800)
                 self.camera.take(admin, "/web", prefix + "-banner-phone", 500, 800)
@@ -254,6 +254,7 @@ class Scenario:
         shown = admin.call("odoofleet.license", "status")[1]
         self.expect((shown["state"], shown["clock_suspect"], shown["restricted"]), ("Active", True, False), "a clock that is behind")
         self.contains(admin.get("/odoofleet/license").text, "clock is wrong", "a clock that is behind")
+        self.spoiled(admin)
         # A renewal arrives in the mounted directory while Odoo runs.
         self.forget()
         self.odoo.mount(self.code(24, ends=5))
@@ -263,6 +264,16 @@ class Scenario:
         admin.get("/odoofleet/license")
         self.odoo.mount()
         self.expect(admin.call("odoofleet.license", "status")[1]["state"], "Active", "the mount is lost")
+
+    def spoiled(self, admin):
+        """Whatever somebody writes into the parameters, an administrator still gets in."""
+        for codes, memory in (("\x00x y", "{"), ("OLIC1.x.y", '{"mark": 1e400}'), ("[]", '{"mark": -1, "floors": 5}'), ("A" * 9000, "null")):
+            self.forget()
+            for key, value in (("codes", codes.replace("\x00", "\u0001")), ("memory", memory)):
+                self.expect(admin.call("ir.config_parameter", "set_param", "odoofleet_license." + key, value)[0], True, "a spoiled parameter")
+            self.expect(admin.web_client().status, 200, "the web client with spoiled parameters")
+            self.expect(admin.get("/odoofleet/license").status, 200, "the page with spoiled parameters")
+            self.expect(self.person("staff", "staff-1234").web_client().status, 200, "a login with spoiled parameters")
 
     def users_and_features(self):
         self.forget()
