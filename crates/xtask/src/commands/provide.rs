@@ -18,9 +18,10 @@ pub struct Args {
 type Recipe = fn() -> Result<()>;
 
 /// What is made beside the tools of `e2e/tools`.
-const OTHERS: [(&str, Recipe); 4] = [
+const OTHERS: [(&str, Recipe); 5] = [
     ("cargo-deny", || tools::cargo_deny().map(drop)),
-    ("python", || tools::python().map(drop)),
+    ("python", || tools::python("charts/requirements.txt").map(drop)),
+    ("python-addons", || tools::python("addons/requirements.txt").map(drop)),
     ("worker", || operator::build_worker().map(drop)),
     ("images", build_images),
 ];
@@ -64,6 +65,6 @@ mod tests {
     fn a_recipe_that_is_not_there_is_refused_with_those_that_are() {
         let error = run(&Args { names: vec!["etcd".into(), "docker".into()] }).unwrap_err().to_string();
         assert!(error.starts_with("there is no recipe \"docker\". There are etcd, kubernetes, helm, "), "{error}");
-        assert!(error.ends_with("python, worker, images"), "{error}");
+        assert!(error.ends_with("python, python-addons, worker, images"), "{error}");
     }
 }

@@ -106,6 +106,7 @@ fn steps_of(part: Part) -> Vec<Step> {
         (Part::Unit, Step { title: "Go: format and vet", run: steps::go_lints }),
         (Part::Unit, Step { title: "Go: tests of the Helm worker", run: steps::go_tests }),
         (Part::Unit, Step { title: "Go: config/ as Flux, Argo CD and Prometheus see it", run: steps::gitops }),
+        (Part::Unit, Step { title: "Odoo module: tests of the licence codes", run: steps::addon_tests }),
         (Part::Unit, Step { title: "Dependencies point one way", run: steps::arrows }),
         (Part::Unit, Step { title: "Generated files", run: steps::generated }),
         (Part::Unit, Step { title: "Workflows: actionlint", run: workflows::check }),

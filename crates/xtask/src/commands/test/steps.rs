@@ -90,6 +90,13 @@ pub fn compatible_kinds(_: &mut Bench) -> Result<()> {
     compat::check(&repo::root())
 }
 
+/// The core of the licence module, which needs no Odoo.
+pub fn addon_tests(_: &mut Bench) -> Result<()> {
+    let python = tools::python("addons/requirements.txt")?;
+    let quiet = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider", "addons/tests"];
+    exec::stream(Command::new(python).args(quiet).current_dir(repo::root()))
+}
+
 pub fn chart_lint(bench: &mut Bench) -> Result<()> {
     let helm = bench.cluster()?.bin().join("helm");
     exec::stream(Command::new(helm).args(["lint", "--strict"]).args(charts()?))
@@ -100,7 +107,7 @@ pub fn config(bench: &mut Bench) -> Result<()> {
 }
 
 pub fn chart_tests(bench: &mut Bench) -> Result<()> {
-    let python = tools::python()?;
+    let python = tools::python("charts/requirements.txt")?;
     let cluster = bench.cluster()?;
     let mut ran = 0;
     for test in charts()?.into_iter().map(|chart| chart.join("tests/run.py")).filter(|test| test.is_file()) {

@@ -1,0 +1,1 @@
+from . import base, ir_http, license, res_users
