@@ -13,5 +13,5 @@ pub use bindings::{
 pub use inputs::{Context as InputContext, Inputs, is_operator_owned, spec_field, workload_key, workload_name};
 pub use layers::{Layer, Layers, merge};
 pub use passwords::password;
-pub use path::{PathError, ValuePath};
+pub use path::{PathError, ValuePath, leaves};
 pub use schema::{Schema, SchemaError, Violation, told as told_violations};
