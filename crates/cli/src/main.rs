@@ -57,6 +57,7 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Upgrade(args) => Box::pin(commands::upgrade::run(&session, &args)).await,
             Command::Update(args) => commands::update::run(&session, &args).await,
             Command::Rollout(command) => commands::rollout::run(&session, &command).await,
+            Command::Adopt(args) => Box::pin(commands::adopt::run(&session, &args)).await,
             Command::Retained(command) => commands::retained::run(&session, &command).await,
             Command::Access(args) => Box::pin(commands::access::run(&session, &args)).await,
             Command::History(args) => commands::history::run(&session, &args).await,

@@ -1,6 +1,7 @@
 //! One module a command: what it takes, what it decides, what it says.
 
 pub mod access;
+pub mod adopt;
 pub mod completion;
 pub mod customer;
 pub mod exec;
