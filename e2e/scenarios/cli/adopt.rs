@@ -66,6 +66,10 @@ async fn what_differs_from_the_template_is_written_and_the_release_is_taken_over
     assert_eq!(labels.get("odoofleet.dev/customer").map(String::as_str), Some("acme"));
     assert_eq!(revisions(&world, "old-erp").await?, [1]);
     assert_eq!(pods(&world).await?, before.0, "a pod was touched");
+    let proposed = world.odoo(&["template", "from-release", "old-erp", "--odoo", "18.0"]).await?;
+    assert!(proposed.code == 0 && !format!("{proposed:?}").contains("hunter2"), "{proposed:?}");
+    let template: OdooTemplate = serde_saphyr::from_str(&proposed.out)?;
+    assert_eq!(template.spec.secret_paths, ["password"]);
     let again = world.odoo(&ADOPT).await?;
     assert_eq!((again.code, again.err.contains("\"acme-erp\" already")), (8, true), "{again:?}");
     Ok(())

@@ -8,7 +8,7 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 
 use crate::commands::{
     access, adopt, completion, customer, exec, export, history, logs, new, open, power, report, retained, rollout,
-    status, top, update, upgrade, values,
+    status, template, top, update, upgrade, values,
 };
 use crate::language::Language;
 use crate::output::{Colour, Format};
@@ -92,6 +92,9 @@ pub enum Command {
     /// Write a new customer, environment or template, from flags or from answers
     #[command(subcommand)]
     New(new::NewCommand),
+    /// Propose a template for a chart that has none
+    #[command(subcommand)]
+    Template(template::TemplateCommand),
     /// Open an environment's page in the browser
     Open(open::OpenArgs),
     /// Open a shell in a pod of Odoo

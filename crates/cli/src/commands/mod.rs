@@ -18,6 +18,7 @@ pub mod retained;
 pub mod rollout;
 pub mod settle;
 pub mod status;
+pub mod template;
 pub mod top;
 pub mod update;
 pub mod upgrade;

@@ -72,6 +72,13 @@ impl Known {
                 say!(language, "release \"{release}\" is \"{status}\"", "Release \"{release}\" 的状态为 \"{status}\"");
             return Err(Failure::new(Exit::Refused, message));
         }
+        Ok(Found { record: self.record(session, release).await? })
+    }
+
+    /// The newest record of a release, whosever it is.
+    pub async fn record(&self, session: &Session, release: &str) -> Result<Record, Failure> {
+        let language = session.language;
+        let Some(newest) = self.newest.get(release) else { return Err(self.unknown(session, release)) };
         let secret: Secret = session.get(&newest.name_any()).await?;
         let data = secret.data.and_then(|mut data| data.remove(RECORD_KEY)).map(|data| data.0).unwrap_or_default();
         let broken = |error: &dyn std::fmt::Display| {
@@ -90,7 +97,7 @@ impl Known {
         let record = Record::read(&data).map_err(|error| broken(&error))?;
         let name = record.name.clone();
         let other = say!(language, "it is of release \"{name}\"", "它属于 Release \"{name}\"");
-        if record.name == release { Ok(Found { record }) } else { Err(broken(&other)) }
+        if record.name == release { Ok(record) } else { Err(broken(&other)) }
     }
 
     fn unknown(&self, session: &Session, release: &str) -> Failure {

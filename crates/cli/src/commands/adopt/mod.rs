@@ -3,7 +3,7 @@
 mod ending;
 mod files;
 mod fleet;
-mod found;
+pub mod found;
 mod notes;
 mod one;
 mod rows;

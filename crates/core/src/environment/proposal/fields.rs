@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Draft, Why, own};
 use crate::environment::validate::generated_secret;
-use crate::values::{ValuePath, is_operator_owned, merge, password};
+use crate::values::{ValuePath, has_password, is_operator_owned, merge, password};
 
 /// Inputs that follow from others, and so come last.
 const DERIVED: [&str; 2] = ["ingress.enabled", "ingress.expose"];
@@ -94,7 +94,7 @@ impl Draft<'_> {
     /// A field that differs. Of maps only what differs is said, and nothing that is not this field's to say.
     fn set(&mut self, to: &ValuePath, input: &str, current: Option<Value>, want: Value) {
         let (Value::Object(_), Some(Value::Object(_)) | None) = (&want, &current) else {
-            if want.as_str().is_some_and(own::has_password) {
+            if want.as_str().is_some_and(has_password) {
                 return self.note(to, Why::OpenSecret);
             }
             return self.place(to, input, want);
@@ -158,7 +158,7 @@ impl Draft<'_> {
         let (true, Value::Array(list)) = (field == "git.customerAddons", &value) else { return Some(value) };
         let mut repositories = list.clone();
         for repository in &mut repositories {
-            if repository["url"].as_str().is_some_and(own::has_password) {
+            if repository["url"].as_str().is_some_and(has_password) {
                 self.note(to, Why::OpenSecret);
                 return None;
             }

@@ -21,7 +21,7 @@ use super::adoption::other_customer;
 use super::references::{CustomerView, VersionView};
 use crate::finding::Finding;
 use crate::record::Record;
-use crate::values::{ValuePath, merge};
+use crate::values::{ValuePath, leaks, merge};
 pub use note::{Note, Why};
 
 /// A release, and what it is to become.
@@ -279,7 +279,7 @@ impl<'a> Draft<'a> {
 
     /// What looks like a password and may not come from a Secret is written nowhere.
     fn take_leaks(&mut self, values: &mut Object) {
-        for path in own::leaks(values) {
+        for path in leaks(values) {
             path.remove(values);
             self.note(&path, Why::OpenSecret);
         }
