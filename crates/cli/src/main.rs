@@ -15,6 +15,7 @@ mod wait;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
+use commands::template::TemplateCommand;
 use console::Style;
 use failure::{Exit, Failure};
 use language::Language;
@@ -41,6 +42,9 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
         match cli.command {
             Command::Completion(args) => return commands::completion::run(&args, language),
             Command::Complete(args) => return commands::completion::complete(&args, language).await,
+            Command::Template(TemplateCommand::Propose(args)) => {
+                return commands::template::propose(&cli.global, &args, language);
+            }
             Command::New(command) => return Box::pin(commands::new::run(&cli.global, &command, language)).await,
             Command::Version => return commands::version::run(&cli.global, language).await,
             _ => {}
@@ -57,6 +61,10 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Upgrade(args) => Box::pin(commands::upgrade::run(&session, &args)).await,
             Command::Update(args) => commands::update::run(&session, &args).await,
             Command::Rollout(command) => commands::rollout::run(&session, &command).await,
+            Command::Adopt(args) => Box::pin(commands::adopt::run(&session, &args)).await,
+            Command::Template(TemplateCommand::FromRelease(args)) => {
+                Box::pin(commands::template::from_release(&session, &args)).await
+            }
             Command::Retained(command) => commands::retained::run(&session, &command).await,
             Command::Access(args) => Box::pin(commands::access::run(&session, &args)).await,
             Command::History(args) => commands::history::run(&session, &args).await,
@@ -68,7 +76,11 @@ fn run(cli: Cli, language: Language) -> Result<(), Failure> {
             Command::Export(args) => commands::export::run(&session, &args).await,
             Command::Preflight => Box::pin(commands::preflight::run(&session)).await,
             Command::Report(args) => Box::pin(commands::report::run(&session, &args)).await,
-            Command::New(_) | Command::Completion(_) | Command::Complete(_) | Command::Version => Ok(()),
+            Command::Template(_)
+            | Command::New(_)
+            | Command::Completion(_)
+            | Command::Complete(_)
+            | Command::Version => Ok(()),
         }
     })
 }

@@ -409,7 +409,7 @@ fn broken_kubeconfig(language: Language, file: Option<&Path>, error: &Kubeconfig
 }
 
 /// The name that was probably meant: one that differs in a few letters, or that begins with what was typed.
-fn closest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
+pub fn closest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
     let distance = |name: &str| if name.starts_with(typed) { 1 } else { strsim::osa_distance(typed, name) };
     let near = names.iter().copied().map(|name| (distance(name), name)).min()?;
     (near.0 <= (typed.len() / 3).max(1)).then_some(near.1)

@@ -139,6 +139,44 @@ pub fn read(archive: &[u8]) -> Result<Chart, ChartError> {
     })
 }
 
+/// What a person who writes a template wants to know beside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// Version of the application.
+    pub app_version: String,
+    /// The templates' text.
+    pub templates: String,
+}
+
+/// Reads what [`read`] leaves out. The archive is one that it has read.
+pub fn inside(archive: &[u8]) -> Result<Inside, ChartError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Application {
+        #[serde(default)]
+        app_version: Option<String>,
+    }
+    let unreadable = |error: std::io::Error| ChartError::Unreadable(error.to_string());
+    let mut inside = Inside::default();
+    let mut tar = tar::Archive::new(GzDecoder::new(archive).take(MAX_EXPANDED));
+    for entry in tar.entries().map_err(unreadable)? {
+        let mut entry = entry.map_err(unreadable)?;
+        let path = entry.path().map_err(unreadable)?.to_string_lossy().into_owned();
+        let Some((_, inner)) = path.trim_start_matches("./").split_once('/') else { continue };
+        let mut bytes = Vec::new();
+        if inner == "Chart.yaml" {
+            entry.read_to_end(&mut bytes).map_err(unreadable)?;
+            let known: Option<Application> = serde_saphyr::from_str(&String::from_utf8_lossy(&bytes)).ok();
+            inside.app_version = known.and_then(|known| known.app_version).unwrap_or_default();
+        } else if inner.starts_with("templates/") {
+            entry.read_to_end(&mut bytes).map_err(unreadable)?;
+            inside.templates.push_str(&String::from_utf8_lossy(&bytes));
+            inside.templates.push('\n');
+        }
+    }
+    Ok(inside)
+}
+
 #[derive(Default)]
 struct Files {
     metadata: Option<String>,
@@ -211,6 +249,17 @@ mod tests {
         assert_eq!((chart.name.as_str(), chart.version.as_str(), chart.has_dependencies), ("odoo", "1.2.3", false));
         assert_eq!(chart.values["a"]["b"], 1);
         assert_eq!(chart.schema.unwrap()["type"], "object");
+    }
+
+    #[test]
+    fn templates_are_read_for_people() {
+        let archive = archive(&[
+            ("odoo/Chart.yaml", "apiVersion: v2\nname: odoo\nversion: 1.2.3\nappVersion: \"18.0\"\n"),
+            ("odoo/templates/web.yaml", "{{ .Values.a }}"),
+            ("odoo/values.yaml", "b: 1"),
+        ]);
+        let expected = Inside { app_version: "18.0".into(), templates: "{{ .Values.a }}\n".into() };
+        assert_eq!(inside(&archive), Ok(expected));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{Result, quiet, release_labels, rendered, revisions};
 
 /// Has a person's Helm install a release of a chart.
-async fn by_hand(world: &World, release: &str, chart: &Chart, more: &[&str]) -> Result {
+pub(crate) async fn by_hand(world: &World, release: &str, chart: &Chart, more: &[&str]) -> Result {
     let folder = tempfile::tempdir()?;
     let archive = folder.path().join("small.tgz");
     std::fs::write(&archive, chart.archive()?)?;
@@ -28,7 +28,7 @@ async fn by_hand(world: &World, release: &str, chart: &Chart, more: &[&str]) -> 
 }
 
 /// What an environment of the small chart renders without a word of its own.
-const EQUAL: [&str; 2] = ["--set", "customer.id=acme"];
+pub(crate) const EQUAL: [&str; 2] = ["--set", "customer.id=acme"];
 
 /// The environment in a mode.
 fn environment(mode: &str) -> Value {
@@ -38,12 +38,12 @@ fn environment(mode: &str) -> Value {
 }
 
 /// UIDs and versions of the pods, which tell of every touch.
-async fn pods(world: &World) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+pub(crate) async fn pods(world: &World) -> anyhow::Result<BTreeMap<String, Option<String>>> {
     let pods: ObjectList<Pod> = world.api().list(&ListParams::default()).await?;
     Ok(pods.items.into_iter().map(|pod| (pod.name_any(), pod.metadata.resource_version)).collect())
 }
 
-async fn until_pods_are_ready(world: &World) -> Result {
+pub(crate) async fn until_pods_are_ready(world: &World) -> Result {
     for workload in ["deployment/acme-prod-web", "statefulset/acme-prod-db"] {
         world.kubectl(&["rollout", "status", workload, "--namespace", &world.namespace, "--timeout=60s"]).await?;
     }

@@ -1,5 +1,6 @@
 //! `kubectl odoo`, typed as people type it.
 
+mod adopt;
 mod bad_input;
 mod change;
 mod customers;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    access, completion, customer, exec, export, history, logs, new, open, power, report, retained, rollout, status,
-    top, update, upgrade, values,
+    access, adopt, completion, customer, exec, export, history, logs, new, open, power, report, retained, rollout,
+    status, template, top, update, upgrade, values,
 };
 use crate::language::Language;
 use crate::output::{Colour, Format};
@@ -78,6 +78,8 @@ pub enum Command {
     /// See and hold the rollout of a template's version
     #[command(subcommand)]
     Rollout(rollout::RolloutCommand),
+    /// Make an environment of a release that somebody else installed
+    Adopt(adopt::AdoptArgs),
     /// See and end what deleted environments have left
     #[command(subcommand)]
     Retained(retained::RetainedCommand),
@@ -90,6 +92,9 @@ pub enum Command {
     /// Write a new customer, environment or template, from flags or from answers
     #[command(subcommand)]
     New(new::NewCommand),
+    /// Propose a template for a chart that has none
+    #[command(subcommand)]
+    Template(template::TemplateCommand),
     /// Open an environment's page in the browser
     Open(open::OpenArgs),
     /// Open a shell in a pod of Odoo

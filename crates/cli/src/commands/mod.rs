@@ -1,6 +1,7 @@
 //! One module a command: what it takes, what it decides, what it says.
 
 pub mod access;
+pub mod adopt;
 pub mod completion;
 pub mod customer;
 pub mod exec;
@@ -17,6 +18,7 @@ pub mod retained;
 pub mod rollout;
 pub mod settle;
 pub mod status;
+pub mod template;
 pub mod top;
 pub mod update;
 pub mod upgrade;

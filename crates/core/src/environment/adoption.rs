@@ -9,7 +9,9 @@ use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::{
     Adoption, AdoptionStatus, Comparison, ObjectDifference, OdooEnvironmentStatus, Stage,
 };
+use odoofleet_api::template::Binding;
 use odoofleet_api::{Object, labels};
+use serde_json::Value;
 
 use super::decide::Look;
 use super::facts::Facts;
@@ -34,18 +36,27 @@ const TOLD: usize = 3;
 /// # Errors
 /// What the record says, and what the customer's id is.
 pub fn check_customer(config: &Object, wanted: &Validated) -> Result<(), Finding> {
-    let bound = wanted.version.content.bindings.iter().filter(|binding| binding.from.as_deref() == Some("customer.id"));
-    let other = bound.filter_map(|binding| {
-        let path = ValuePath::parse(&binding.to).ok()?;
-        let found = path.get(config)?.as_str()?.to_owned();
-        (found != wanted.customer_id).then_some((binding.to.clone(), found))
-    });
-    let Some((path, found)) = other.into_iter().next() else { return Ok(()) };
+    let other = other_customer(config, &wanted.version.content.bindings, &wanted.customer_id);
+    let Some((path, found)) = other else { return Ok(()) };
     let message = format!(
         "the values of release \"{}\" say {path}: \"{found}\", and OdooCustomer \"{}\" has id \"{}\": it is another customer's; choose the customer to whom it belongs, or another releaseName",
         wanted.release, wanted.customer, wanted.customer_id
     );
     Err(Finding::new(Reason::ReleaseOwnedByAnother, message))
+}
+
+/// The place, and the id, of another customer than this one. `--set customer.id=4711` makes a number of it.
+pub fn other_customer(config: &Object, bindings: &[Binding], id: &str) -> Option<(String, String)> {
+    let bound = bindings.iter().filter(|binding| binding.from.as_deref() == Some("customer.id"));
+    let found = bound.filter_map(|binding| {
+        let found = match ValuePath::parse(&binding.to).ok()?.get(config)? {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return None,
+        };
+        (found != id).then(|| (binding.to.clone(), found))
+    });
+    found.into_iter().next()
 }
 
 /// Keeps what a comparison has shown, with what it was compared.

@@ -25,6 +25,7 @@ mod missing;
 pub mod operation;
 mod pod_reports;
 pub mod preview;
+pub mod proposal;
 pub mod references;
 mod restart;
 pub mod scaling;

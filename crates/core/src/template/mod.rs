@@ -3,6 +3,7 @@
 mod decide;
 mod follower;
 mod followers;
+pub mod guess;
 mod probe;
 mod rollout;
 mod rules;

@@ -3,6 +3,7 @@
 mod bindings;
 mod inputs;
 mod layers;
+mod leaks;
 mod passwords;
 mod path;
 mod schema;
@@ -12,6 +13,7 @@ pub use bindings::{
 };
 pub use inputs::{Context as InputContext, Inputs, is_operator_owned, spec_field, workload_key, workload_name};
 pub use layers::{Layer, Layers, merge};
+pub use leaks::{has_password, is_password_key, leaks};
 pub use passwords::password;
-pub use path::{PathError, ValuePath};
+pub use path::{PathError, ValuePath, leaves};
 pub use schema::{Schema, SchemaError, Violation, told as told_violations};

@@ -15,8 +15,9 @@ enum Segment {
     Index(usize),
 }
 
-/// A place in Helm values: keys joined by dots, list positions in brackets. A dot within a key is written `\.`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A place in Helm values: keys joined by dots, list positions in brackets. A dot within a key is written `\.`. The default is where all
+/// begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValuePath(Vec<Segment>);
 
 /// Why a path is refused.
@@ -94,6 +95,31 @@ impl ValuePath {
         Ok(())
     }
 
+    /// The place of a key of the map at this place.
+    #[must_use]
+    pub fn key(&self, key: &str) -> Self {
+        self.followed_by(Segment::Key(key.to_owned()))
+    }
+
+    fn followed_by(&self, segment: Segment) -> Self {
+        Self(self.0.iter().cloned().chain([segment]).collect())
+    }
+
+    /// The map or list in which this place lies, if it lies in one.
+    pub fn parent(&self) -> Option<Self> {
+        let (_, parents) = self.0.split_last()?;
+        (!parents.is_empty()).then(|| Self(parents.to_vec()))
+    }
+
+    /// The last key of this place: what the value is called.
+    pub fn last_key(&self) -> &str {
+        let keys = self.0.iter().rev().filter_map(|segment| match segment {
+            Segment::Key(key) => Some(key.as_str()),
+            Segment::Index(_) => None,
+        });
+        keys.into_iter().next().unwrap_or_default()
+    }
+
     /// The first list on the way to this place, if it leads into one.
     pub fn outermost_list(&self) -> Option<Self> {
         let position = self.0.iter().position(|segment| matches!(segment, Segment::Index(_)))?;
@@ -136,6 +162,31 @@ impl ValuePath {
             Segment::Key(key) => format!("{text}/{}", key.replace('~', "~0").replace('/', "~1")),
             Segment::Index(index) => format!("{text}/{index}"),
         })
+    }
+}
+
+/// Every single value with its place, in the order of the values. Empty maps and lists are values, too.
+pub fn leaves(values: &Object) -> Vec<(ValuePath, &Value)> {
+    let mut all = Vec::new();
+    for (key, value) in values {
+        walk(ValuePath::default().key(key), value, &mut all);
+    }
+    all
+}
+
+fn walk<'a>(place: ValuePath, value: &'a Value, all: &mut Vec<(ValuePath, &'a Value)>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                walk(place.key(key), value, all);
+            }
+        }
+        Value::Array(list) if !list.is_empty() => {
+            for (index, value) in list.iter().enumerate() {
+                walk(place.followed_by(Segment::Index(index)), value, all);
+            }
+        }
+        _ => all.push((place, value)),
     }
 }
 
@@ -243,6 +294,20 @@ mod tests {
         assert!(path("ingress").overlaps(&path("ingress.host")));
         assert!(path("ingress.host").overlaps(&path("ingress")));
         assert!(!path("ingress.host").overlaps(&path("ingress.hosts")));
+    }
+
+    #[test]
+    fn every_single_value_has_a_path_that_can_be_read_again() {
+        let values = object(json!({"a": {"b.c": [{"d/e": 1}, 2], "f": {}}, "g": null}));
+        let found = leaves(&values);
+        let told: Vec<(String, String)> = found.iter().map(|(path, _)| (path.to_string(), path.pointer())).collect();
+        let expected = [(r"a.b\.c[0].d/e", "/a/b.c/0/d~1e"), (r"a.b\.c[1]", "/a/b.c/1"), ("a.f", "/a/f"), ("g", "/g")];
+        assert_eq!(told, expected.map(|(path, pointer)| (path.to_owned(), pointer.to_owned())));
+        for (path, value) in found {
+            assert_eq!(ValuePath::parse(&path.to_string()).unwrap(), path);
+            assert_eq!(path.get(&values), Some(value));
+        }
+        assert_eq!(ValuePath::parse("env[0].value").unwrap().last_key(), "value");
     }
 
     #[test]

@@ -179,7 +179,7 @@ pub async fn content_of(session: &Session, template: &OdooTemplate, wanted: &str
 }
 
 /// A version with its chart.
-async fn version(session: &Session, template: &OdooTemplate, wanted: &str) -> Result<VersionView, Failure> {
+pub async fn version(session: &Session, template: &OdooTemplate, wanted: &str) -> Result<VersionView, Failure> {
     let content = content_of(session, template, wanted).await?;
     let (language, name) = (session.language, archive_name(&content.chart_digest));
     let map: ConfigMap = session.get(&name).await?;
