@@ -84,13 +84,11 @@ pub(super) fn plan(life: &Life<'_>) -> Plan {
     let found = known(facts, newest, &rules);
     let revision = Some(newest.number);
     // After a restart the status knows what was found; and the rules can have changed since. An upgrade has put everything right.
-    let outdated = match &drift.found {
-        Some(last) => Some(last.revision) == revision && last.rules != rules,
-        None => {
-            let told = facts.before.release.as_ref().map(|release| release.revision);
-            told == revision && !facts.before.drift.is_empty()
-        }
-    };
+    let told = facts.before.release.as_ref().map(|release| release.revision);
+    let outdated = drift.found.as_ref().map_or_else(
+        || told == revision && !facts.before.drift.is_empty(),
+        |last| Some(last.revision) == revision && last.rules != rules,
+    );
     let everything = outdated || life.look.now >= drift.everything_at;
     let differs = found.is_some_and(|found| !found.differences.is_empty());
     if everything || !drift.suspects.is_empty() {
