@@ -98,7 +98,8 @@ async fn canaries_then_test_then_staging_and_production_when_somebody_approves()
     world.patch::<OdooTemplate>("small", approve("1/Production")).await?;
     let still = |environment: &Environment| Told::by(environment).version() == "1";
     world.stays::<Environment>("acme-p", WHILE, "on version 1", still).await?;
-    world.patch::<OdooTemplate>("small", approve("2/Production")).await?;
+    let approved = world.odoo(&["rollout", "approve", "small"]).await?;
+    assert_eq!(approved.code, 0, "{approved:?}");
     let done = rollout_is(&world, "Complete", "4/4").await?;
     assert_eq!(done.condition("RolledOut"), ("True", "RolledOut"));
     assert_eq!(order(&world).await?, ["acme-c", "acme-t", "acme-s", "acme-p"]);
@@ -121,9 +122,8 @@ async fn a_failure_holds_the_rollout_until_it_is_accepted_and_the_version_before
     assert_eq!(held.field("/rollout/overridden"), &json!(["acme-a"]), "its own note stands before the template's");
     world.until("acme-b", "told why it waits", |told| told.message().contains("paused after 1 failure")).await?;
     assert_eq!((revisions(&world, "acme-a").await?, revisions(&world, "acme-b").await?), (vec![1], vec![1]));
-    world
-        .patch::<OdooTemplate>("small", json!({ "metadata": { "annotations": { "odoofleet.dev/resume": "2/1" } } }))
-        .await?;
+    let resumed = world.odoo(&["rollout", "resume", "small"]).await?;
+    assert_eq!(resumed.code, 0, "{resumed:?}");
     world.until("acme-b", "moved", |told| told.version() == "2" && told.is("Ready")).await?;
     // Back: the version before is still there, with its own chart, and needs no approval.
     let mut first = e2e::template("small", "1");

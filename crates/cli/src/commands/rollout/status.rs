@@ -1,50 +1,17 @@
-//! `rollout`: how far a template's version has come, and holding it.
+//! `rollout status`: how far a template's version has come, for what it waits, and who is not there yet.
 
 use kube::ResourceExt;
 use kube::api::ListParams;
-use odoofleet_api::rollout::RolloutStatus;
+use odoofleet_api::rollout::{RolloutPhase, RolloutStatus};
 use odoofleet_api::{OdooEnvironment, OdooTemplate};
-use serde_json::json;
 
 use crate::failure::Failure;
-use crate::git_owner;
 use crate::output::{self, Table};
 use crate::say;
 use crate::session::Session;
 
-/// The commands below `rollout`.
-#[derive(Debug, clap::Subcommand)]
-pub enum RolloutCommand {
-    /// Show how far a template's version has come
-    Status {
-        /// Name of the template; all of them without
-        #[arg(value_name = "TEMPLATE")]
-        template: Option<String>,
-    },
-    /// Hold a rollout: no further environment moves
-    Pause {
-        /// Name of the template
-        #[arg(value_name = "TEMPLATE")]
-        template: String,
-    },
-    /// Let a rollout go on
-    Resume {
-        /// Name of the template
-        #[arg(value_name = "TEMPLATE")]
-        template: String,
-    },
-}
-
-/// `kubectl odoo rollout`
-pub async fn run(session: &Session, command: &RolloutCommand) -> Result<(), Failure> {
-    match command {
-        RolloutCommand::Status { template } => status(session, template.as_deref()).await,
-        RolloutCommand::Pause { template } => hold(session, template, true).await,
-        RolloutCommand::Resume { template } => hold(session, template, false).await,
-    }
-}
-
-async fn status(session: &Session, template: Option<&str>) -> Result<(), Failure> {
+/// `kubectl odoo rollout status`
+pub async fn run(session: &Session, template: Option<&str>) -> Result<(), Failure> {
     let templates: Vec<OdooTemplate> = match template {
         Some(name) => vec![session.get(name).await?],
         None => session.list(&ListParams::default()).await?,
@@ -52,11 +19,12 @@ async fn status(session: &Session, template: Option<&str>) -> Result<(), Failure
     if !session.for_people() {
         return output::data(session.format, &templates);
     }
-    let mut table = Table::new(["name", "version", "done", "total", "pinned", "failed", "state"]);
+    let mut table = Table::new(["name", "version", "stage", "done", "total", "pinned", "failed", "state"]);
     for template in &templates {
         let rollout = rollout_of(template);
         let numbers = [rollout.done, rollout.total, rollout.pinned].map(|number| number.to_string());
-        let mut row = vec![template.name_any(), template.spec.version.clone()];
+        let stage = rollout.stage.map_or_else(String::new, |stage| stage.as_str().to_owned());
+        let mut row = vec![template.name_any(), template.spec.version.clone(), stage];
         row.extend(numbers);
         row.push(rollout.failed.len().to_string());
         row.push(state(template).to_owned());
@@ -65,8 +33,31 @@ async fn status(session: &Session, template: Option<&str>) -> Result<(), Failure
     table.print()?;
     if template.is_some() {
         for template in &templates {
+            waits(session, template)?;
             followers(session, template).await?;
         }
+    }
+    Ok(())
+}
+
+/// For what the rollout waits, what somebody has to do, and when it goes on by itself.
+fn waits(session: &Session, template: &OdooTemplate) -> Result<(), Failure> {
+    let (language, rollout) = (session.language, rollout_of(template));
+    if !rollout.waiting.is_empty() {
+        output::line("")?;
+        let mut table = Table::new(["waits for", "environments", "until"]);
+        for waiting in &rollout.waiting {
+            let until = waiting.until.as_ref().map(|until| format!("{:.0}", until.0)).unwrap_or_default();
+            table.push(vec![format!("{:?}", waiting.reason), waiting.count.to_string(), until]);
+        }
+        table.print()?;
+    }
+    for blocker in &rollout.blockers {
+        output::line(&say!(language, "blocked: {blocker}", "受阻：{blocker}"))?;
+    }
+    if let Some(moment) = &rollout.next_moment {
+        let moment = moment.0;
+        output::line(&say!(language, "goes on by itself at {moment:.0}", "将于 {moment:.0} 自动继续"))?;
     }
     Ok(())
 }
@@ -104,50 +95,32 @@ fn is_behind(environment: &OdooEnvironment, template: &str, version: &str) -> bo
     follows && held.is_none_or(|held| held.version != version || held.name != template)
 }
 
-async fn hold(session: &Session, name: &str, paused: bool) -> Result<(), Failure> {
-    let language = session.language;
-    let template: OdooTemplate = session.get(name).await?;
-    let version = &template.spec.version;
-    let is_paused = is_paused(&template);
-    if is_paused != paused {
-        let patch = json!({"spec": {"rollout": {"paused": paused}}});
-        git_owner::guard(session, "OdooTemplate", &template.metadata, &patch)?;
-        session.patch::<OdooTemplate>(name, &patch).await?;
-    }
-    output::line(&if paused {
-        say!(
-            language,
-            "rollout of \"{name}\" {version} is paused: no further environment moves, a begun upgrade ends",
-            "模板 \"{name}\" {version} 的发布已暂停：不再升级更多环境，已开始的升级会完成"
-        )
-    } else {
-        say!(language, "rollout of \"{name}\" {version} goes on", "模板 \"{name}\" {version} 的发布继续进行")
-    })
-}
-
 /// What the operator says of the version that the spec has now; nothing yet, if it speaks of another.
-fn rollout_of(template: &OdooTemplate) -> RolloutStatus {
+pub fn rollout_of(template: &OdooTemplate) -> RolloutStatus {
     let rollout = template.status.as_ref().and_then(|status| status.rollout.clone());
     rollout.filter(|rollout| rollout.version == template.spec.version).unwrap_or_default()
 }
 
-fn is_paused(template: &OdooTemplate) -> bool {
+pub fn is_paused(template: &OdooTemplate) -> bool {
     template.spec.rollout.as_ref().and_then(|rollout| rollout.paused).unwrap_or_default()
 }
 
+/// In a word. What an operator says that knows no phases is read from its numbers.
 fn state(template: &OdooTemplate) -> &'static str {
     let rollout = rollout_of(template);
-    match () {
-        () if rollout.version.is_empty() => "Pending",
-        () if rollout.done >= rollout.total => "Done",
-        () if is_paused(template) => "Paused",
-        () if !rollout.failed.is_empty() => "Failing",
-        () => "Progressing",
+    match rollout.phase {
+        _ if rollout.version.is_empty() => "Pending",
+        Some(phase) => phase.as_str(),
+        None if rollout.done >= rollout.total => RolloutPhase::Complete.as_str(),
+        None if is_paused(template) => RolloutPhase::Paused.as_str(),
+        None => RolloutPhase::Progressing.as_str(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn template(rollout: &serde_json::Value, paused: bool) -> OdooTemplate {
@@ -160,16 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_is_named_by_how_far_it_is() {
-        let said = |version: &str, done: i32, failed: &[&str], paused: bool| {
-            let rollout = json!({"version": version, "total": 3, "done": done, "failed": failed, "pinned": 0});
+    fn a_rollout_is_named_by_its_phase_and_without_one_by_how_far_it_is() {
+        let said = |version: &str, done: i32, phase: Option<&str>, paused: bool| {
+            let rollout = json!({"version": version, "total": 3, "done": done, "pinned": 0, "phase": phase});
             state(&template(&rollout, paused))
         };
-        assert_eq!(said("2", 3, &[], true), "Done");
-        assert_eq!(said("2", 1, &[], true), "Paused");
-        assert_eq!(said("2", 1, &["acme-test"], false), "Failing");
-        assert_eq!(said("2", 1, &[], false), "Progressing");
-        assert_eq!(said("1", 3, &[], false), "Pending", "the status speaks of the version before");
+        assert_eq!(said("2", 1, Some("AwaitingApproval"), false), "AwaitingApproval");
+        assert_eq!(said("2", 3, None, true), "Complete");
+        assert_eq!(said("2", 1, None, true), "Paused");
+        assert_eq!(said("2", 1, None, false), "Progressing");
+        assert_eq!(said("1", 3, Some("Complete"), false), "Pending", "the status speaks of the version before");
     }
 
     #[test]
