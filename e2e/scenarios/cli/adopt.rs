@@ -18,6 +18,17 @@ const ADOPT: [&str; 6] = ["adopt", "old-erp", "--customer", "acme", "--template"
 const GIVEN: [&str; 8] =
     ["--set", "customer.id=acme", "--set", "note=their note", "--set", "password=hunter2", "--set", "image.tag=b"];
 
+/// A world whose template has its version.
+async fn world(name: &str) -> anyhow::Result<World> {
+    let world = World::start(name).await?;
+    world
+        .wait::<OdooTemplate>("small", "frozen", |template| {
+            template.status.as_ref().is_some_and(|status| !status.versions.is_empty())
+        })
+        .await?;
+    Ok(world)
+}
+
 async fn secrets(world: &World) -> anyhow::Result<Vec<String>> {
     let all = world.api::<Secret>().list_metadata(&kube::api::ListParams::default()).await?;
     let names = all.items.iter().map(ResourceExt::name_any);
@@ -26,7 +37,7 @@ async fn secrets(world: &World) -> anyhow::Result<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_differs_from_the_template_is_written_and_the_release_is_taken_over_untouched() -> Result {
-    let world = World::start("cli-adopt").await?;
+    let world = world("cli-adopt").await?;
     // A host is one environment's in the whole cluster, which the scenarios share.
     let given = [&GIVEN[..], &["--set", "host=erp.adopted.example"]].concat();
     by_hand(&world, "old-erp", &Chart::small("1.0.0"), &given).await?;
@@ -70,7 +81,7 @@ async fn what_differs_from_the_template_is_written_and_the_release_is_taken_over
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_said_is_shown_as_a_table_of_what_differs() -> Result {
     const OTHER: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ .Release.Name }}-config\"}\ndata: {other: \"secret-value\"}\n";
-    let world = World::start("cli-differs").await?;
+    let world = world("cli-differs").await?;
     by_hand(&world, "old-erp", &Chart::small("1.0.0").with("templates/config.yaml", OTHER), &EQUAL).await?;
     let done = world.odoo(&[&ADOPT[..], &["--service", "erp", "--stage", "Test", "--wait"]].concat()).await?;
     assert_eq!(done.code, 9, "{done:?}");
@@ -82,7 +93,7 @@ async fn what_cannot_be_said_is_shown_as_a_table_of_what_differs() -> Result {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_at_zero_is_taken_over_and_stays_there() -> Result {
-    let world = World::start("cli-zero").await?;
+    let world = world("cli-zero").await?;
     by_hand(&world, "acme-prod", &Chart::small("1.0.0"), &EQUAL).await?;
     until_pods_are_ready(&world).await?;
     for workload in ["deployment/acme-prod-web", "statefulset/acme-prod-db"] {
@@ -102,7 +113,7 @@ async fn a_release_at_zero_is_taken_over_and_stays_there() -> Result {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_told_and_nothing_is_written() -> Result {
-    let world = World::start("cli-adopt-bad").await?;
+    let world = world("cli-adopt-bad").await?;
     by_hand(&world, "old-erp", &Chart::small("1.0.0"), &["--set", "customer.id=globex"]).await?;
     let other = Chart::small("1.0.0").with("Chart.yaml", "apiVersion: v2\nname: another\nversion: 1.0.0\n");
     by_hand(&world, "another", &other, &EQUAL).await?;
@@ -160,7 +171,7 @@ fn files(folder: &Path) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_becomes_files_for_git_that_are_taken_over_when_they_are_applied() -> Result {
-    let world = World::start("cli-fleet").await?;
+    let world = world("cli-fleet").await?;
     world.apply(&e2e::customer("globex")).await?;
     by_hand(&world, "old-erp", &Chart::small("1.0.0"), &GIVEN).await?;
     by_hand(&world, "globex-trial", &Chart::small("1.0.0"), &["--set", "customer.id=globex"]).await?;

@@ -28,6 +28,8 @@ struct Answer {
     wrong: Vec<WrongRow>,
     /// Live releases of the template's chart that the file does not name.
     unnamed: Vec<String>,
+    /// Others of the chart, which the template's status counts and does not name.
+    more: usize,
 }
 
 /// A release whose files are there.
@@ -102,7 +104,10 @@ pub async fn run(session: &Session, args: &AdoptArgs) -> Result<(), Failure> {
     }
     let unmanaged = read.target.template.status.as_ref().and_then(|status| status.unmanaged_releases.clone());
     answer.unnamed = unnamed(unmanaged.as_ref(), &named);
-    tell_unnamed(session, &answer.unnamed);
+    // The template's status names the first hundred.
+    let total = unmanaged.as_ref().map_or(0, |all| usize::try_from(all.total).unwrap_or_default());
+    answer.more = total.saturating_sub(unmanaged.as_ref().map_or(0, |all| all.items.len()));
+    tell_unnamed(session, &answer);
     finish(session, &answer)
 }
 
@@ -205,13 +210,24 @@ fn unnamed(unmanaged: Option<&UnmanagedReleases>, named: &[String]) -> Vec<Strin
     all.filter(|name| !named.contains(name)).collect()
 }
 
-fn tell_unnamed(session: &Session, unnamed: &[String]) {
-    if !unnamed.is_empty() && session.for_people() {
-        let (language, names) = (session.language, unnamed.join(", "));
+fn tell_unnamed(session: &Session, answer: &Answer) {
+    if !session.for_people() {
+        return;
+    }
+    let (language, more) = (session.language, answer.more);
+    if !answer.unnamed.is_empty() {
+        let names = answer.unnamed.join(", ");
         output::remark(&say!(
             language,
             "the file does not name these releases of the chart: {names}",
             "文件中没有该 Chart 的这些 Release：{names}"
+        ));
+    }
+    if more > 0 {
+        output::remark(&say!(
+            language,
+            "the template counts {more} more live releases of the chart without their names: run it again when these are taken over",
+            "模板还统计到该 Chart 的另外 {more} 个 Release，未列出名称：纳管这些之后请再次执行"
         ));
     }
 }
