@@ -101,7 +101,8 @@ pub(super) fn note(status: &mut OdooEnvironmentStatus, facts: &Facts, wanted: Op
     if wanted.replicas == 0 || !asleep {
         adoption.asleep = None;
     }
-    if !foreign && adoption.comparison.take().is_some() {
+    let ours = newest.ownership.belongs_to_environment(&facts.environment);
+    if !foreign && adoption.comparison.take().is_some() && ours {
         (adoption.revision, adoption.adopted_at) = (Some(newest.number), Some(Time(now)));
     }
 }

@@ -101,6 +101,13 @@ pub(super) fn plan(life: &Life<'_>) -> Plan {
     Plan { wake_at: Some(drift.everything_at), ..Plan::nothing() }
 }
 
+/// A look for drift has the release's place among the workers, for a moment; its end asks for the next look. Were an operation handed over
+/// meanwhile, it would be refused, and nobody would know soon that it never began.
+pub(super) fn in_the_way(facts: &Facts) -> Option<Plan> {
+    let message = "a worker looks at the release's objects; it begins when that has ended";
+    facts.drift.looking.then(|| Plan::wait(Finding::new(Reason::Progressing, message), None))
+}
+
 /// Tells what is known of drift.
 pub(super) fn tell(status: &mut OdooEnvironmentStatus, facts: &Facts) {
     let rules = rules(facts);

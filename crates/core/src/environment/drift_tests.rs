@@ -150,3 +150,16 @@ fn looks_at_everything_are_spread_over_hours() {
     let all: BTreeSet<i64> = (0..200).map(|number| hours(&format!("uid-{number}"))).collect();
     assert!(all.iter().all(|minutes| (180..=360).contains(minutes)) && all.len() > 80, "{all:?}");
 }
+
+#[test]
+fn an_operation_waits_until_a_look_has_ended() {
+    let outdated = |looking| {
+        look(&facts(DriftMode::Warn, |facts| {
+            facts.drift.looking = looking;
+            facts.history = fixtures::history(4, ReleaseStatus::Failed, |_| ());
+        }))
+    };
+    assert!(matches!(outdated(false).step, Step::Helm(_)));
+    let waiting = outdated(true);
+    assert_eq!((waiting.step, waiting.wake_at), (Step::Nothing, None), "its end asks for the next look");
+}

@@ -257,6 +257,9 @@ impl Life<'_> {
     }
 
     fn helm(&self, action: HelmAction, revision: i64) -> Plan {
+        if let Some(wait) = drift::in_the_way(self.look.facts) {
+            return wait;
+        }
         let status = self.look.status;
         // An edit that came while an operation was under way was seen, and is acted on only now.
         let edited_meanwhile = self.look.facts.before.operation.as_ref().is_some_and(|it| self.is_edited_since(it));
