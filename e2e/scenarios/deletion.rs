@@ -109,6 +109,23 @@ async fn an_orphan_runs_on_and_a_broken_spec_can_be_deleted() -> Result {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_retained_is_not_taken_to_another_major_version_without_a_word() -> Result {
+    let world = World::start("keptmajor").await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    world.kubectl(&["delete", "oenv", "acme-prod", "--namespace", &world.namespace]).await?;
+    let mut next = e2e::template("small", "2");
+    next["spec"]["odooVersion"] = json!("19.0");
+    world.apply(&next).await?;
+    world.apply(&e2e::environment("acme", "prod")).await?;
+    let told = world.until_refused("acme-prod", "MajorUpgradeNotConfirmed").await?;
+    assert!(told.message().contains("18.0→19.0"), "{}", told.message());
+    world.annotate("acme-prod", "odoofleet.dev/major-upgrade", "18.0→19.0").await?;
+    world.wait_phase("acme-prod", "Running").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn production_is_deleted_only_by_a_word_that_names_it() -> Result {
     let world = World::start("production").await?;
     let mut environment = e2e::environment("acme", "prod");

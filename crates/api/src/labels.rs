@@ -16,6 +16,10 @@ pub const STAGE: &str = "odoofleet.dev/stage";
 pub const NAMED_BY_PRODUCTION: &str = "odoofleet.dev/named-by-production";
 /// On a release: id of the customer for whom it was made.
 pub const CUSTOMER_ID: &str = "odoofleet.dev/customer-id";
+/// On a release: Odoo's series, as its template version says.
+pub const ODOO_VERSION: &str = "odoofleet.dev/odoo-version";
+/// On a release: PostgreSQL's major version, as its template version says.
+pub const POSTGRES_MAJOR: &str = "odoofleet.dev/postgres-major";
 /// On a release: digest of everything that went into it, 52 characters of lowercase base32.
 pub const SPEC_HASH: &str = "odoofleet.dev/spec-hash";
 /// On a release: the revision that the operator made. It differs from Helm's `version` label after a human's

@@ -70,6 +70,10 @@ pub struct Ownership {
     pub stage: Option<String>,
     /// Id of the customer: releases of older operators do not say.
     pub customer_id: Option<String>,
+    /// Odoo's series: releases of older operators do not say.
+    pub odoo_version: Option<String>,
+    /// PostgreSQL's major version: releases of older operators do not say.
+    pub postgres_major: Option<i32>,
     /// Digest of what went into the revision.
     pub spec_hash: Option<String>,
     /// Digest of what Odoo's pods begin with.
@@ -143,6 +147,8 @@ impl Ownership {
             environment_uid: text(labels::ENVIRONMENT_UID),
             stage: text(labels::STAGE),
             customer_id: text(labels::CUSTOMER_ID),
+            odoo_version: text(labels::ODOO_VERSION),
+            postgres_major: all.get(labels::POSTGRES_MAJOR).and_then(|value| value.parse().ok()),
             spec_hash: text(labels::SPEC_HASH),
             check: text(labels::CHECK),
             revision: number(labels::REVISION),

@@ -162,6 +162,8 @@ pub fn ownership(number: i64) -> Ownership {
         environment_uid: Some("u1".into()),
         stage: Some("Test".into()),
         customer_id: Some("acme".into()),
+        odoo_version: None,
+        postgres_major: None,
         spec_hash: Some("h1".into()),
         check: Some("c1".into()),
         revision: Some(number),

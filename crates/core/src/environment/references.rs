@@ -94,6 +94,18 @@ impl HeldVersion {
         Some(Self { odoo_version: status.odoo_version.clone(), postgres_major: status.postgres_major })
     }
 
+    /// The same, where the release itself says what the status does not: an environment that was made again for a release that was kept
+    /// has no status of its own.
+    pub fn of_release(status: &OdooEnvironmentStatus, release: Option<&Ownership>) -> Option<Self> {
+        let told = Self::of(status);
+        let Some(release) = release.filter(|release| release.is_ours()) else { return told };
+        let told = told.unwrap_or_default();
+        Some(Self {
+            odoo_version: told.odoo_version.or_else(|| release.odoo_version.clone()),
+            postgres_major: told.postgres_major.or(release.postgres_major),
+        })
+    }
+
     /// Changes of a major version that another version brings, such as (`Odoo`, `17.0→18.0`), and that nobody has confirmed. A
     /// confirmation names the change; several are joined by commas, and `->` is as good as the arrow.
     pub fn unconfirmed(

@@ -312,7 +312,9 @@ impl Validated {
 
     /// Labels of every revision that is made for this environment.
     pub fn release_labels(&self, revision: i64) -> Vec<(&'static str, String)> {
-        vec![
+        let content = &self.version.content;
+        let postgres = content.postgres_major.map(|major| (labels::POSTGRES_MAJOR, major.to_string()));
+        let mut all = vec![
             (labels::CUSTOMER, self.customer.to_string()),
             (labels::CUSTOMER_ID, self.customer_id.clone()),
             (labels::STAGE, self.stage.as_str().to_owned()),
@@ -321,7 +323,10 @@ impl Validated {
             (labels::SPEC_HASH, self.spec_hash.clone()),
             (labels::CHECK, self.check.clone()),
             (labels::REVISION, revision.to_string()),
-        ]
+            (labels::ODOO_VERSION, content.odoo_version.clone()),
+        ];
+        all.extend(postgres);
+        all
     }
 
     /// The claim on the release.

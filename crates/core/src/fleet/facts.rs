@@ -107,7 +107,7 @@ impl Fleet {
         let limited = customer_view.as_ref().is_some_and(|customer| customer.max_environments.is_some());
         let references = References {
             version,
-            held: HeldVersion::of(&status),
+            held: HeldVersion::of_release(&status, history.newest().map(|newest| &newest.ownership)),
             release: history.newest().map(|newest| newest.ownership.clone()),
             objects,
             rivals: self.rivals(&fact),

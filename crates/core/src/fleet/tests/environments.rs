@@ -200,3 +200,19 @@ fn an_answer_to_a_write_brings_nobody_back_who_is_gone() {
     fleet.note_answer(Answer::Environment(newer));
     assert!(fleet.environment("acme-prod").unwrap().object.metadata.finalizers.as_ref().unwrap().is_empty());
 }
+
+#[test]
+fn an_environment_that_is_made_again_holds_what_its_release_says() {
+    let mut fleet = fleet();
+    let mut kept = revision("acme-prod", 4, true);
+    (kept.revision.ownership.odoo_version, kept.revision.ownership.postgres_major) = (Some("17.0".into()), Some(15));
+    fleet.apply(Change::Releases(Delta::Applied(kept)));
+    applied(&mut fleet, environment("acme-prod", 1, &json!({})));
+    let held = facts(&mut fleet, "acme-prod", 1).references.held.unwrap();
+    let changes = held.unconfirmed("18.0", Some(16), None);
+    assert_eq!(changes, [("Odoo", "17.0→18.0".to_owned()), ("PostgreSQL", "15→16".to_owned())]);
+    let told = json!({ "status": { "odooVersion": "18.0", "release": { "name": "acme-prod", "revision": 4, "status": "deployed" } } });
+    applied(&mut fleet, environment("acme-prod", 2, &told));
+    let held = facts(&mut fleet, "acme-prod", 1).references.held.unwrap();
+    assert_eq!(held.odoo_version.as_deref(), Some("18.0"), "the status knows what the operator brought last");
+}

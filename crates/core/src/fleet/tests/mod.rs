@@ -127,6 +127,8 @@ fn revision(release: &str, number: i64, retained: bool) -> StoredRevision {
                 environment_uid: Some(format!("u-{release}")),
                 stage: None,
                 customer_id: None,
+                odoo_version: None,
+                postgres_major: None,
                 spec_hash: None,
                 check: None,
                 revision: Some(number),
