@@ -57,7 +57,8 @@ pub fn note(
         Some(known) => known.pods.into_iter().filter(|uid| pods().any(|pod| pod.uid == *uid)).collect(),
         None => pods().filter(|pod| pod.created_at < before).map(|pod| pod.uid.clone()).collect(),
     };
-    if left.is_empty() {
+    // Whoever waits for it counts on the new ones.
+    if left.is_empty() && serve(running, plan) {
         status.last_handled_restart_at = Some(asked.clone());
     } else {
         status.restart = Some(RestartStatus { requested: asked.clone(), pods: left });
@@ -84,6 +85,15 @@ pub fn next(restart: Option<&RestartStatus>, running: &Running, plan: &StopPlan)
         return wait();
     }
     RestartStep::Replace { name: old.name.clone(), uid: old.uid.clone() }
+}
+
+/// Whether every application has the pods that it is to have, and they are ready. Counted by the pods themselves: what the workload's
+/// status says of them comes later.
+fn serve(running: &Running, plan: &StopPlan) -> bool {
+    plan.with_role(running, WorkloadRole::Application).iter().all(|workload| {
+        let ready = running.pods_of(workload).filter(|pod| pod.ready && !pod.deleting).count();
+        i32::try_from(ready).is_ok_and(|ready| ready >= workload.replicas)
+    })
 }
 
 fn wait() -> RestartStep {
@@ -188,6 +198,23 @@ mod tests {
         running.workloads[0].replicas = 2;
         running.workloads[0].current_replicas = 2;
         assert!(matches!(next(Some(&restart), &running, &StopPlan::default()), RestartStep::Wait(_)));
+    }
+
+    #[test]
+    fn a_restart_is_handled_when_the_new_pods_serve() {
+        let plan = StopPlan::default();
+        let asked = environment("1970-01-01T00:00:20Z");
+        let mut status = OdooEnvironmentStatus::default();
+        let mut look = |pods: Vec<Pod>, replicas: i32| {
+            let mut running = running(pods);
+            running.workloads[0].replicas = replicas;
+            note(&asked, &mut status, &running, &plan);
+            status.last_handled_restart_at.is_some()
+        };
+        assert!(!look(vec![pod("a", 10, true, false)], 1));
+        assert!(!look(vec![], 1), "the old one is gone, and the new one is not there");
+        assert!(!look(vec![pod("b", 30, false, false)], 1));
+        assert!(look(vec![pod("b", 30, true, false)], 1));
     }
 
     #[test]
