@@ -30,7 +30,8 @@ fn by_whom(requests: &[AuditEntry]) -> (usize, usize) {
 /// Changes the environment, and waits until it is so.
 async fn change(world: &World, phase: &str, spec: Value) -> Result {
     world.patch::<Environment>("acme-prod", json!({ "spec": spec })).await?;
-    let done = |told: &e2e::Told| told.is_observed() && told.phase() == phase && told.field("/operation").is_null();
+    let at_rest = |told: &e2e::Told| told.field("/operation").is_null() && told.is("Ready");
+    let done = |told: &e2e::Told| told.is_observed() && told.phase() == phase && at_rest(told);
     world.until("acme-prod", phase, done).await?;
     Ok(())
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use e2e::{Chart, Environment, Told, World};
 use jiff::{Timestamp, ToSpan};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::ListParams;
-use odoofleet_api::environment::Action;
+use kube::core::PartialObjectMeta;
 use odoofleet_api::{OdooCustomer, OdooTemplate};
 use serde_json::{Value, json};
 
@@ -52,17 +53,15 @@ async fn rollout_is(world: &World, phase: &str, progress: &str) -> anyhow::Resul
     Ok(Told::by(&world.wait::<OdooTemplate>("small", &what, stands).await?))
 }
 
-/// When each environment began to move to version 2, the first one first.
+/// The environments in the order in which revision 2 of each was written last: versions of objects grow, and times are whole seconds.
 async fn order(world: &World) -> anyhow::Result<Vec<String>> {
-    let all = world.api::<Environment>().list(&ListParams::default()).await?;
-    let begun = |environment: &Environment| {
-        let history = environment.status.iter().flat_map(|status| &status.history);
-        let mut upgrades = history.filter(|entry| {
-            entry.action == Action::Upgrade && entry.template.as_ref().is_some_and(|template| template.version == "2")
-        });
-        upgrades.next().map(|entry| entry.started_at.0)
+    let records = ListParams::default().labels("owner=helm,version=2");
+    let records = world.api::<PartialObjectMeta<Secret>>().list(&records).await?;
+    let written = |record: &PartialObjectMeta<Secret>| {
+        let version = record.metadata.resource_version.as_ref()?.parse::<u64>().ok()?;
+        Some((version, record.labels().get("name")?.clone()))
     };
-    let mut moved: Vec<_> = all.iter().filter_map(|one| Some((begun(one)?, one.name_any()))).collect();
+    let mut moved: Vec<_> = records.iter().filter_map(written).collect();
     moved.sort();
     Ok(moved.into_iter().map(|(_, name)| name).collect())
 }
