@@ -160,16 +160,8 @@ func isBelow(path, above string) bool {
 // wouldChange lets Helm's own update run with an API server that keeps nothing of it, for each object by itself, by the method of
 // the release: what one of them leaves alone, the other may remove.
 func (o *operation) wouldChange(last, base, next *release.Release) ([]objectDiff, error) {
-	trial := o.newClient(o.trying)
-	present, err := trial.Build(strings.NewReader(base.Manifest), false)
+	trial, present, target, err := o.buildTrial(base, next)
 	if err != nil {
-		return nil, err
-	}
-	target, err := trial.Build(strings.NewReader(next.Manifest), false)
-	if err != nil {
-		return nil, err
-	}
-	if err := trial.lookAt(target); err != nil {
 		return nil, err
 	}
 	serverSide := last.ApplyMethod == string(release.ApplyMethodServerSideApply)

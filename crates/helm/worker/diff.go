@@ -15,6 +15,7 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"helm.sh/helm/v4/pkg/kube"
+	release "helm.sh/helm/v4/pkg/release/v1"
 )
 
 // diff renders the chart as an upgrade would, and asks the API server what applying it would change. Objects that are rendered as
@@ -35,21 +36,25 @@ func (o *operation) diff() (*success, error) {
 	if err != nil {
 		return nil, err
 	}
-	trial := o.newClient(o.trying)
-	present, err := trial.Build(strings.NewReader(base.Manifest), false)
+	_, present, target, err := o.buildTrial(base, next)
 	if err != nil {
-		return nil, err
-	}
-	target, err := trial.Build(strings.NewReader(next.Manifest), false)
-	if err != nil {
-		return nil, err
-	}
-	if err := trial.lookAt(target); err != nil {
 		return nil, err
 	}
 	result := o.rendered()
 	result.Diff, err = o.compare(present, target)
 	return result, err
+}
+
+// buildTrial builds what a revision has and what the next would have, with a client whose writes the API server only tries.
+func (o *operation) buildTrial(base, next *release.Release) (trial *client, present, target kube.ResourceList, err error) {
+	trial = o.newClient(o.trying)
+	if present, err = trial.Build(strings.NewReader(base.Manifest), false); err != nil {
+		return nil, nil, nil, err
+	}
+	if target, err = trial.Build(strings.NewReader(next.Manifest), false); err != nil {
+		return nil, nil, nil, err
+	}
+	return trial, present, target, trial.lookAt(target)
 }
 
 func (o *operation) compare(present, target kube.ResourceList) ([]objectDiff, error) {

@@ -14,6 +14,7 @@ use odoofleet_api::{Object, labels};
 use serde_json::Value;
 
 use super::decide::Look;
+use super::differences::named;
 use super::facts::Facts;
 use super::life::Life;
 use super::scaling;
@@ -25,7 +26,7 @@ use crate::task::{Compared, HelmAction};
 use crate::template::StopPlan;
 use crate::values::ValuePath;
 
-/// Objects that a status names, and paths of each.
+/// Workloads that a status names.
 const NAMED: usize = 20;
 /// Differences that a message names.
 const TOLD: usize = 3;
@@ -74,14 +75,6 @@ pub(super) fn take(status: &mut OdooEnvironmentStatus, compared: &Compared, inpu
         changes: named(&compared.changes),
         restarts: compared.restarts.iter().take(NAMED).cloned().collect(),
     });
-}
-
-fn named(all: &[ObjectDifference]) -> Vec<ObjectDifference> {
-    let short = |one: &ObjectDifference| ObjectDifference {
-        paths: one.paths.iter().take(NAMED).cloned().collect(),
-        ..one.clone()
-    };
-    all.iter().take(NAMED).map(short).collect()
 }
 
 /// Notes how a release was found, and that it is taken over.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use odoofleet_api::conditions::Reason;
 use odoofleet_api::environment::{DriftDetection, DriftMode, ObjectDifference, OdooEnvironmentStatus};
 
+use super::differences::named;
 use super::facts::Facts;
 use super::life::Life;
 use super::step::{Plan, Step};
@@ -22,8 +23,6 @@ use crate::task::HelmAction;
 const EVERYTHING: Duration = Duration::from_hours(6);
 /// After a look that failed, the next one waits for so long.
 pub const PAUSE: Duration = Duration::from_mins(1);
-/// Objects that a status names, and paths of each.
-const NAMED: usize = 20;
 /// Objects that a message names.
 const TOLD: usize = 3;
 
@@ -70,7 +69,7 @@ fn known<'a>(facts: &'a Facts, newest: &Revision, rules: &DriftDetection) -> Opt
     facts.drift.found.as_ref().filter(|found| found.revision == newest.number && found.rules == *rules)
 }
 
-/// What is done about drift of a release that holds what it should. None: nothing, and nothing to wait for.
+/// What is done about drift of a release that holds what it should: one thing, or nothing until everything is looked at again.
 pub(super) fn plan(life: &Life<'_>) -> Plan {
     let facts = life.look.facts;
     let (rules, drift) = (rules(facts), &facts.drift);
@@ -117,11 +116,7 @@ pub(super) fn tell(status: &mut OdooEnvironmentStatus, facts: &Facts) {
         return;
     };
     if let Some(found) = known(facts, newest, &rules) {
-        let short = |one: &ObjectDifference| ObjectDifference {
-            paths: one.paths.iter().take(NAMED).cloned().collect(),
-            ..one.clone()
-        };
-        status.drift = found.differences.iter().take(NAMED).map(short).collect();
+        status.drift = named(&found.differences);
     } else if revision != Some(newest.number) {
         // The operation that made it has put everything right.
         status.drift = Vec::new();

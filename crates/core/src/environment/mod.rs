@@ -14,6 +14,7 @@ mod continuation;
 mod decide;
 mod deletion;
 pub mod diagnosis;
+mod differences;
 pub mod drift;
 pub mod facts;
 #[cfg(test)]

@@ -148,15 +148,7 @@ fn approvals(before: Option<&str>, version: &str, stage: RolloutWave) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn template(rollout: &Value, paused: bool) -> OdooTemplate {
-        serde_json::from_value(json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": {"name": "odoo-18"},
-            "spec": {"version": "2", "odooVersion": "18.0", "chart": {"path": "odoo"}, "rollout": {"paused": paused}},
-            "status": {"rollout": rollout},
-        }))
-        .unwrap()
-    }
+    use crate::fixtures::template;
 
     #[test]
     fn approvals_of_a_version_are_joined_and_those_of_others_dropped() {

@@ -122,15 +122,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn template(rollout: &serde_json::Value, paused: bool) -> OdooTemplate {
-        serde_json::from_value(json!({
-            "apiVersion": "odoofleet.dev/v1alpha1", "kind": "OdooTemplate", "metadata": {"name": "odoo-18"},
-            "spec": {"version": "2", "odooVersion": "18.0", "chart": {"path": "odoo"}, "rollout": {"paused": paused}},
-            "status": {"rollout": rollout},
-        }))
-        .unwrap()
-    }
+    use crate::fixtures::template;
 
     #[test]
     fn a_rollout_is_named_by_its_phase_and_without_one_by_how_far_it_is() {
